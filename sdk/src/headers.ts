@@ -1,0 +1,23 @@
+/** Wire names of protocol v1 (docs/envelope.md). The proxy can rename the three headers; these are the defaults. */
+export const URL_HEADER = "polaris-url";
+export const SECURE_HEADER = "polaris-secure";
+export const RESPONSE_KEY_HEADER = "polaris-response-public-key";
+
+/** Everything below this path is the proxy's own; all else belongs to the workload. */
+export const SYSTEM_PATH_PREFIX = "/polaris-container/";
+
+/**
+ * Hop-by-hop header fields (RFC 9110 §7.6.1) plus the ones that older agents still send: they end at each hop and are
+ * forwarded in neither direction, also not when they come out of a sealed header object.
+ */
+export const HOP_BY_HOP_HEADERS: ReadonlySet<string> = new Set([
+  "connection",
+  "keep-alive",
+  "proxy-authenticate",
+  "proxy-authorization",
+  "proxy-connection",
+  "te",
+  "trailer",
+  "transfer-encoding",
+  "upgrade",
+]);
