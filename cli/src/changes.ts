@@ -1,0 +1,34 @@
+import type { Plan } from "@polaris-cvm/stacks/plan.ts";
+import type { Change } from "@polaris-cvm/stacks/targets.ts";
+import { formatColumns } from "./print.ts";
+
+const SIGNS: Readonly<Record<Change["action"], string>> = {
+  create: "+",
+  replace: "~",
+  restart: "~",
+  delete: "-",
+  same: " ",
+};
+
+interface LockDifference {
+  readonly field: string;
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+}
+
+/** What a deploy would change, for people: one line a part, then what polaris.lock would say anew. */
+export function describeChanges(plan: Plan, changes: readonly Change[], lockChanges: readonly LockDifference[]): string {
+  const changed = changes.filter((change) => change.action !== "same");
+  const heading = `${plan.qualifiedName} on ${plan.target}${plan.target === "local" ? " (simulated: no TEE)" : ""}`;
+  if (changed.length === 0 && lockChanges.length === 0) return `${heading}: no changes`;
+  const rows = changes.map((change) => [`  ${SIGNS[change.action]}`, change.part, change.action, change.reason]);
+  const locks = lockChanges.map((change) =>
+    change.from === undefined ? `  + ${change.field}` : `  ~ ${change.field}: ${change.from} → ${change.to ?? "removed"}`,
+  );
+  return [
+    heading,
+    formatColumns(rows),
+    ...(locks.length > 0 ? ["polaris.lock", ...locks] : []),
+    `${changed.length} to change, ${changes.length - changed.length} the same`,
+  ].join("\n");
+}

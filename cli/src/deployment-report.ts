@@ -1,0 +1,54 @@
+import type { DeployedStack } from "@polaris-cvm/stacks/lock-file/schema.ts";
+import type { Plan } from "@polaris-cvm/stacks/plan.ts";
+import type { Change } from "@polaris-cvm/stacks/targets.ts";
+import type { StackVerification } from "@polaris-cvm/stacks/verify.ts";
+import type { CommandContext, CommandOutcome } from "./run-command.ts";
+import { mark } from "./print.ts";
+import { describeStatements, describeVerdict, verificationData, verificationError } from "./verification-report.ts";
+
+/** The end of a deploy: endpoint, key, what is and is not proven, what to type next. */
+export function describeDeployment(options: {
+  readonly context: CommandContext;
+  readonly plan: Plan;
+  readonly deployed: DeployedStack;
+  readonly report: StackVerification;
+  readonly changes: readonly Change[];
+}): CommandOutcome {
+  const { context, plan, deployed, report, changes } = options;
+  const fingerprint = report.publicKeyFingerprint ?? deployed.publicKeyFingerprint;
+  const failed = report.checks.filter((check) => !check.ok);
+  const here = context.flags.cwd === undefined ? "" : ` -C ${context.flags.cwd}`;
+  const stack = plan.stack === "default" ? "" : ` -s ${plan.stack}`;
+  context.note(
+    [
+      "",
+      `${mark(report.trusted, process.stderr)} ${describeVerdict(report)}`,
+      ...failed.map((check) => `  ${mark(false, process.stderr)} ${check.id}: expected ${check.expected}, got ${check.actual}`),
+      "",
+      `  endpoint    ${deployed.endpoint}`,
+      `  public key  ${fingerprint ?? "unknown"}`,
+      "",
+      describeStatements(report.statements, plan.acceptedResiduals, process.stderr),
+      "",
+      "Next:",
+      `  npx polaris request GET /hello${here}${stack}`,
+      `  npx polaris verify${here}${stack}`,
+      `  npx polaris logs -f${here}${stack}`,
+      `  npx polaris destroy${here}${stack}`,
+      "",
+    ].join("\n"),
+  );
+  return {
+    stack: plan.stack,
+    target: plan.target,
+    data: {
+      endpoint: deployed.endpoint,
+      publicKeyFingerprint: fingerprint ?? null,
+      keyVersion: deployed.keyVersion,
+      changes,
+      verification: verificationData(report),
+    },
+    text: deployed.endpoint,
+    ...(report.trusted ? {} : { error: verificationError(report) }),
+  };
+}

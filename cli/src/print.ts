@@ -1,0 +1,74 @@
+import { styleText } from "node:util";
+import { isPolarisError, PolarisError } from "@polaris-cvm/sdk/errors";
+
+/** The result of a command: what a script wants. Nothing else is ever written to stdout. */
+export function printResult(text: string): void {
+  process.stdout.write(text.endsWith("\n") || text === "" ? text : `${text}\n`);
+}
+
+/** Bytes of a result (a response body), as they are. */
+export function printResultBytes(bytes: Uint8Array): void {
+  process.stdout.write(bytes);
+}
+
+/** A line for the person in front of the terminal. */
+export function printNote(text: string): void {
+  process.stderr.write(`${text}\n`);
+}
+
+export function printWarning(text: string): void {
+  printNote(`polaris: ${styleText("yellow", "warning:", { stream: process.stderr })} ${text}`);
+}
+
+/** `polaris: error: …` and, if there is one, `polaris: hint: …`; the stack only with --debug. */
+export function printError(error: PolarisError, debug: boolean): void {
+  printNote(`polaris: ${styleText("red", "error:", { stream: process.stderr })} ${error.message}`);
+  if (error.hint !== undefined) {
+    printNote(`polaris: ${styleText("cyan", "hint:", { stream: process.stderr })} ${error.hint}`);
+  }
+  if (debug && error.stack !== undefined) printNote(describeStack(error));
+}
+
+function describeStack(error: Error): string {
+  const own = error.stack ?? error.message;
+  return error.cause instanceof Error ? `${own}\ncaused by: ${describeStack(error.cause)}` : own;
+}
+
+/** Anything thrown, as an error of ours: what nobody expected is a bug of ours and says so. */
+export function asPolarisError(error: unknown): PolarisError {
+  if (isPolarisError(error)) return error;
+  const message = error instanceof Error ? error.message : String(error);
+  return new PolarisError("INTERNAL", `unexpected: ${message}`, {
+    hint: "this is a bug in polaris: run the command again with --debug and report what it prints",
+    cause: error,
+  });
+}
+
+/** `✓` or `✗` with a colour where the stream has one. */
+export function mark(ok: boolean, stream: NodeJS.WriteStream): string {
+  return ok ? styleText("green", "✓", { stream }) : styleText("red", "✗", { stream });
+}
+
+/** Aligns rows of text in columns, two spaces between them; the last column is not padded. */
+export function formatColumns(rows: readonly (readonly string[])[]): string {
+  const widths: number[] = [];
+  for (const row of rows) {
+    row.forEach((cell, column) => (widths[column] = Math.max(widths[column] ?? 0, cell.length)));
+  }
+  return rows
+    .map((row) =>
+      row
+        .map((cell, column) => (column === row.length - 1 ? cell : cell.padEnd(widths[column] ?? 0)))
+        .join("  ")
+        .trimEnd(),
+    )
+    .join("\n");
+}
+
+/** `0.4s`, `12s`, `3m05s`: time that passed, for people. */
+export function formatElapsed(elapsedMs: number): string {
+  if (elapsedMs < 10_000) return `${(elapsedMs / 1000).toFixed(1)}s`;
+  const seconds = Math.round(elapsedMs / 1000);
+  if (seconds < 60) return `${seconds}s`;
+  return `${Math.floor(seconds / 60)}m${String(seconds % 60).padStart(2, "0")}s`;
+}

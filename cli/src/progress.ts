@@ -1,0 +1,36 @@
+import type { ProgressEvent } from "@polaris-cvm/stacks/targets.ts";
+import { formatElapsed } from "./print.ts";
+import type { CommandContext } from "./run-command.ts";
+
+const PHASE_TEXT: Readonly<Record<ProgressEvent["phase"], string>> = {
+  starting: "starting",
+  ready: "ready",
+  stopping: "stopping",
+  stopped: "stopped",
+  failed: "failed",
+};
+
+export interface Progress {
+  readonly onPart: (event: ProgressEvent) => void;
+  phase(text: string): void;
+  done(): void;
+}
+
+/** One line for each thing that happens, with the time since the command began: honest in a terminal and in a CI log. */
+export function startProgress(context: CommandContext): Progress {
+  const startedAtMs = performance.now();
+  const elapsed = (): string => `[${formatElapsed(performance.now() - startedAtMs).padStart(5)}]`;
+  return {
+    onPart: (event) => {
+      context.event("part", { part: event.part, phase: event.phase, elapsedMs: Math.round(event.elapsedMs) });
+      context.note(`${elapsed()} ${event.part.padEnd(12)} ${PHASE_TEXT[event.phase]}`);
+    },
+    phase: (text) => {
+      context.event("phase", { text });
+      context.note(`${elapsed()} ${text}`);
+    },
+    done: () => {
+      context.event("phase", { text: "done" });
+    },
+  };
+}
