@@ -17,13 +17,24 @@ interface LockDifference {
 }
 
 /** What a deploy would change, for people: one line a part, then what polaris.lock would say anew. */
-export function describeChanges(plan: Plan, changes: readonly Change[], lockChanges: readonly LockDifference[]): string {
+export function describeChanges(
+  plan: Plan,
+  changes: readonly Change[],
+  lockChanges: readonly LockDifference[],
+): string {
   const changed = changes.filter((change) => change.action !== "same");
   const heading = `${plan.qualifiedName} on ${plan.target}${plan.target === "local" ? " (simulated: no TEE)" : ""}`;
   if (changed.length === 0 && lockChanges.length === 0) return `${heading}: no changes`;
-  const rows = changes.map((change) => [`  ${SIGNS[change.action]}`, change.part, change.action, change.reason]);
+  const rows = changes.map((change) => [
+    `  ${SIGNS[change.action]}`,
+    change.part,
+    change.action,
+    change.reason,
+  ]);
   const locks = lockChanges.map((change) =>
-    change.from === undefined ? `  + ${change.field}` : `  ~ ${change.field}: ${change.from} → ${change.to ?? "removed"}`,
+    change.from === undefined
+      ? `  + ${change.field}`
+      : `  ~ ${change.field}: ${change.from} → ${change.to ?? "removed"}`,
   );
   return [
     heading,

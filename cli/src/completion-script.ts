@@ -80,12 +80,17 @@ function renderFish(commands: readonly CompletedCommand[]): string {
   for (const { path, description, flags, words } of commands) {
     const parent = path.slice(0, -1);
     const last = path.at(-1);
-    if (last !== undefined) lines.push(`complete -c polaris -n ${seen(parent)} -a ${last} -d ${quote(description)}`);
+    if (last !== undefined)
+      lines.push(`complete -c polaris -n ${seen(parent)} -a ${last} -d ${quote(description)}`);
     if (path.length > 0) {
       for (const flag of flags) {
-        lines.push(`complete -c polaris -n ${seen(path)} -l ${flag.name.replace(/^-+/, "")} -d ${quote(flag.description)}`);
+        lines.push(
+          `complete -c polaris -n ${seen(path)} -l ${flag.name.replace(/^-+/, "")} -d ${quote(flag.description)}`,
+        );
       }
-      const subcommands = commands.filter((command) => command.path.length > path.length).map((command) => command.path.at(-1));
+      const subcommands = commands
+        .filter((command) => command.path.length > path.length)
+        .map((command) => command.path.at(-1));
       for (const word of words.filter((offered) => !subcommands.includes(offered))) {
         lines.push(`complete -c polaris -n ${seen(path)} -a ${word}`);
       }

@@ -4,7 +4,12 @@ import type { Change } from "@polaris-cvm/stacks/targets.ts";
 import type { StackVerification } from "@polaris-cvm/stacks/verify.ts";
 import type { CommandContext, CommandOutcome } from "./run-command.ts";
 import { mark } from "./print.ts";
-import { describeStatements, describeVerdict, verificationData, verificationError } from "./verification-report.ts";
+import {
+  describeStatements,
+  describeVerdict,
+  verificationData,
+  verificationError,
+} from "./verification-report.ts";
 
 /** The end of a deploy: endpoint, key, what is and is not proven, what to type next. */
 export function describeDeployment(options: {
@@ -23,7 +28,10 @@ export function describeDeployment(options: {
     [
       "",
       `${mark(report.trusted, process.stderr)} ${describeVerdict(report)}`,
-      ...failed.map((check) => `  ${mark(false, process.stderr)} ${check.id}: expected ${check.expected}, got ${check.actual}`),
+      ...failed.map(
+        (check) =>
+          `  ${mark(false, process.stderr)} ${check.id}: expected ${check.expected}, got ${check.actual}`,
+      ),
       "",
       `  endpoint    ${deployed.endpoint}`,
       `  public key  ${fingerprint ?? "unknown"}`,

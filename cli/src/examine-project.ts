@@ -13,7 +13,12 @@ export async function examineProject(context: CommandContext): Promise<DoctorChe
   const checks: DoctorCheck[] = [];
   try {
     const project = await openProject(context.cwd, context.flags);
-    checks.push({ id: "configuration", ok: true, found: `valid, stack ${project.stack}, target ${project.target}`, hint: "" });
+    checks.push({
+      id: "configuration",
+      ok: true,
+      found: `valid, stack ${project.stack}, target ${project.target}`,
+      hint: "",
+    });
     resolveSecrets(project.config, processEnvironment);
     checks.push({ id: "secrets", ok: true, found: "all in the environment", hint: "" });
     const locked = await lockStack(project, { frozen: false });

@@ -14,5 +14,6 @@ export function requireNoFindings(findings: readonly Finding[]): void {
 }
 
 export function reportFindings(context: CommandContext, findings: readonly Finding[]): void {
-  for (const finding of findings) context.warn(finding.check, `${finding.where}: ${finding.problem} (${finding.hint})`);
+  for (const finding of findings)
+    context.warn(finding.check, `${finding.where}: ${finding.problem} (${finding.hint})`);
 }

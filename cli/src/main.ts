@@ -12,7 +12,8 @@ export async function main(argv: readonly string[]): Promise<void> {
   } catch (thrown) {
     if (thrown instanceof CommanderError) {
       // Help and version are no errors; commander has already said what else is wrong.
-      process.exitCode = thrown.exitCode === 0 ? 0 : new PolarisError("USAGE_INVALID", thrown.message).exitCode;
+      process.exitCode =
+        thrown.exitCode === 0 ? 0 : new PolarisError("USAGE_INVALID", thrown.message).exitCode;
       return;
     }
     const error = asPolarisError(thrown);

@@ -42,7 +42,8 @@ export function createProgram(): Command {
     ["Polaris:", [completionCommand(), versionCommand()]],
   ];
   for (const [heading, commands] of groups) {
-    for (const command of commands) program.addCommand(command.helpGroup(heading).copyInheritedSettings(program));
+    for (const command of commands)
+      program.addCommand(command.helpGroup(heading).copyInheritedSettings(program));
   }
   return program;
 }

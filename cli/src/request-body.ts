@@ -4,7 +4,10 @@ import { buffer } from "node:stream/consumers";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 
 /** `--data`: text as it is, `@file` a file's bytes, `@-` standard input. */
-export async function readRequestBody(data: string | undefined, cwd: string): Promise<Uint8Array<ArrayBuffer> | undefined> {
+export async function readRequestBody(
+  data: string | undefined,
+  cwd: string,
+): Promise<Uint8Array<ArrayBuffer> | undefined> {
   if (data === undefined) return undefined;
   if (data === "@-") return new Uint8Array(await buffer(process.stdin));
   if (!data.startsWith("@")) return new TextEncoder().encode(data);

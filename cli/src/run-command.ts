@@ -59,7 +59,9 @@ export function addGlobalFlags(command: Command): Command {
   return command
     .addOption(new Option("-s, --stack <name>", "stack to work on (default: default)").env("POLARIS_STACK"))
     .addOption(new Option("-C, --cwd <dir>", "project folder to work in").env("POLARIS_CWD"))
-    .addOption(new Option("-c, --config <file>", "configuration file (default: polaris.yaml)").env("POLARIS_CONFIG"))
+    .addOption(
+      new Option("-c, --config <file>", "configuration file (default: polaris.yaml)").env("POLARIS_CONFIG"),
+    )
     .addOption(new Option("--json", "one JSON document on stdout; --json=stream: events, then the document"))
     .addOption(new Option("--json-stream").hideHelp())
     .addOption(new Option("-y, --yes", "do not ask, take yes for an answer").env("POLARIS_YES"))
@@ -90,7 +92,8 @@ export async function runCommand(
       if (flags.quiet !== true && !wantsJson(flags)) printNote(text);
     },
     event: (type, fields) => {
-      if (flags.jsonStream === true) printResult(JSON.stringify({ ts: new Date().toISOString(), type, ...fields }));
+      if (flags.jsonStream === true)
+        printResult(JSON.stringify({ ts: new Date().toISOString(), type, ...fields }));
     },
     warn: (code, message) => warnings.push({ code, message }),
   };
@@ -108,7 +111,12 @@ function wantsJson(flags: GlobalFlags): boolean {
   return flags.json === true || flags.jsonStream === true;
 }
 
-function finish(name: string, flags: GlobalFlags, outcome: CommandOutcome, warnings: readonly Warning[]): void {
+function finish(
+  name: string,
+  flags: GlobalFlags,
+  outcome: CommandOutcome,
+  warnings: readonly Warning[],
+): void {
   const error = outcome.error ?? null;
   if (wantsJson(flags)) {
     const document = {
@@ -152,7 +160,8 @@ function abortOnSignals(abort: AbortController, flags: GlobalFlags): () => void 
       );
       return;
     }
-    if (!wantsJson(flags)) printNote("polaris: stopped at once; the next deploy or destroy mends what is half done");
+    if (!wantsJson(flags))
+      printNote("polaris: stopped at once; the next deploy or destroy mends what is half done");
     process.exit(new PolarisError("CANCELLED", "cancelled").exitCode);
   };
   process.on("SIGINT", onSignal);

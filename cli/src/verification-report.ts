@@ -9,7 +9,9 @@ export function describeVerdict(report: StackVerification): string {
     return `not verified: ${report.checks.filter((check) => !check.ok).length} of ${report.checks.length} checks failed`;
   }
   const checks = `${report.checks.length} of ${report.checks.length} checks passed`;
-  return report.simulated ? `verified (SIMULATED: no TEE, proves nothing about hardware), ${checks}` : `verified, ${checks}`;
+  return report.simulated
+    ? `verified (SIMULATED: no TEE, proves nothing about hardware), ${checks}`
+    : `verified, ${checks}`;
 }
 
 /** One line a check: what was expected, what was found. */
@@ -50,8 +52,12 @@ export function verificationData(report: StackVerification): Record<string, unkn
 
 export function verificationError(report: StackVerification): PolarisError {
   const failed = report.checks.filter((check) => !check.ok).map((check) => check.id);
-  return new PolarisError("VERIFICATION_FAILED", `the endpoint could not prove itself: ${failed.join(", ")}`, {
-    hint: "send nothing to it; if you changed the stack on purpose, deploy it again from the machine that owns polaris.lock",
-    details: { failed },
-  });
+  return new PolarisError(
+    "VERIFICATION_FAILED",
+    `the endpoint could not prove itself: ${failed.join(", ")}`,
+    {
+      hint: "send nothing to it; if you changed the stack on purpose, deploy it again from the machine that owns polaris.lock",
+      details: { failed },
+    },
+  );
 }

@@ -26,6 +26,7 @@ export const ERROR_CODES = {
   TARGET_NOT_AVAILABLE: { actor: "user", exit: 2 },
   IMAGE_NOT_SUPPORTED: { actor: "user", exit: 2 },
   SECRET_MISSING: { actor: "user", exit: 2 },
+  WORKLOAD_FILES_INVALID: { actor: "user", exit: 2 },
   CONFIRMATION_REQUIRED: { actor: "user", exit: 2 },
   LOCK_FILE_CORRUPT: { actor: "user", exit: 2 },
   PROXY_ENVIRONMENT_INVALID: { actor: "user", exit: 2 },
@@ -51,6 +52,7 @@ export const ERROR_CODES = {
   ATTESTATION_UNAVAILABLE: { actor: "operator", exit: 10, http: 503 },
   WORKLOAD_UNREACHABLE: { actor: "operator", exit: 11, http: 502 },
   WORKLOAD_TIMEOUT: { actor: "operator", exit: 11, http: 504 },
+  WORKLOAD_RESPONSE_INVALID: { actor: "operator", exit: 11, http: 502 },
 
   // The client of the proxy sends something else.
   ENVELOPE_MALFORMED: { actor: "client", exit: 1, http: 400 },
@@ -59,6 +61,7 @@ export const ERROR_CODES = {
   ENCRYPTION_OFF: { actor: "client", exit: 1, http: 400 },
   REQUEST_INVALID: { actor: "client", exit: 1, http: 400 },
   NONCE_INVALID: { actor: "client", exit: 1, http: 400 },
+  PUBLIC_KEY_INVALID: { actor: "client", exit: 1, http: 400 },
   ROUTE_NOT_FOUND: { actor: "client", exit: 1, http: 404 },
   METHOD_NOT_ALLOWED: { actor: "client", exit: 1, http: 405 },
   BODY_TOO_LARGE: { actor: "client", exit: 1, http: 413 },

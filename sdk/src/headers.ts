@@ -3,6 +3,13 @@ export const URL_HEADER = "polaris-url";
 export const SECURE_HEADER = "polaris-secure";
 export const RESPONSE_KEY_HEADER = "polaris-response-public-key";
 
+/** Carries the code of an error that the proxy itself answers with, beside a body of {@link PROBLEM_MEDIA_TYPE}. */
+export const ERROR_HEADER = "polaris-error";
+export const PROBLEM_MEDIA_TYPE = "application/problem+json";
+
+/** Media type of a sealed request body: nothing of the body's own type is shown outside. */
+export const SEALED_MEDIA_TYPE = "application/octet-stream";
+
 /** Everything below this path is the proxy's own; all else belongs to the workload. */
 export const SYSTEM_PATH_PREFIX = "/polaris-container/";
 

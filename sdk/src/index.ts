@@ -1,2 +1,16 @@
+export * from "./attestation-document.ts";
+export * from "./attestation-policy.ts";
+export * from "./attestation-token.ts";
+export * from "./base64.ts";
+export * from "./check.ts";
+export * from "./client.ts";
+export type { HeaderNames } from "./client-request.ts";
+export * from "./envelope.ts";
+export * from "./envelope-format.ts";
 export * from "./errors.ts";
 export * from "./headers.ts";
+export * from "./hex.ts";
+export * from "./key-handler.ts";
+export * from "./public-key.ts";
+export type { SystemRequestOptions } from "./system-request.ts";
+export * from "./verify-attestation.ts";

@@ -11,12 +11,14 @@ export function configCommand(): Command {
   );
   command.addCommand(
     addGlobalFlags(
-      new Command("print").description("print the effective configuration of a stack: defaults and overrides applied"),
+      new Command("print").description(
+        "print the effective configuration of a stack: defaults and overrides applied",
+      ),
     ).action((flags: GlobalFlags) => runCommand("config print", flags, print)),
   );
   command.addCommand(
-    addGlobalFlags(new Command("schema").description("print the JSON Schema of polaris.yaml")).action((flags: GlobalFlags) =>
-      runCommand("config schema", flags, schema),
+    addGlobalFlags(new Command("schema").description("print the JSON Schema of polaris.yaml")).action(
+      (flags: GlobalFlags) => runCommand("config schema", flags, schema),
     ),
   );
   return command;
@@ -43,7 +45,10 @@ async function print(context: CommandContext): Promise<CommandOutcome> {
 async function schema(context: CommandContext): Promise<CommandOutcome> {
   const { configJsonSchema } = await import("@polaris-cvm/stacks/config/json-schema.ts");
   const document = configJsonSchema();
-  return { data: { schema: document }, text: JSON.stringify(document, null, context.flags.quiet === true ? 0 : 2) };
+  return {
+    data: { schema: document },
+    text: JSON.stringify(document, null, context.flags.quiet === true ? 0 : 2),
+  };
 }
 
 function pick(flags: GlobalFlags): { file?: string; stack?: string } {

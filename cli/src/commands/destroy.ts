@@ -17,7 +17,10 @@ export function destroyCommand(): Command {
       .option("--destroy-key", "destroy the key too: what was sealed to it is lost for ever")
       .option("--confirm <stack>", "the stack's name, where nobody can type it")
       .addOption(
-        new Option("--wait <duration>", "wait for a stack that somebody else holds, for example 5m").argParser(parseDuration),
+        new Option(
+          "--wait <duration>",
+          "wait for a stack that somebody else holds, for example 5m",
+        ).argParser(parseDuration),
       )
       .addHelpText(
         "after",

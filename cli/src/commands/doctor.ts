@@ -24,9 +24,13 @@ async function doctor(context: CommandContext): Promise<CommandOutcome> {
     ...(failed[0] === undefined
       ? {}
       : {
-          error: new PolarisError("PREFLIGHT_FAILED", `in the way of a deploy: ${failed.map((check) => check.id).join(", ")}`, {
-            hint: failed[0].hint,
-          }),
+          error: new PolarisError(
+            "PREFLIGHT_FAILED",
+            `in the way of a deploy: ${failed.map((check) => check.id).join(", ")}`,
+            {
+              hint: failed[0].hint,
+            },
+          ),
         }),
   };
 }

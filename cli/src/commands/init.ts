@@ -1,15 +1,10 @@
 import { Command, Option } from "commander";
 import { basename, join, resolve } from "node:path";
+import type { InitChoices } from "../ask-init.ts";
 import type { CommandContext, CommandOutcome, GlobalFlags } from "../run-command.ts";
 import { addGlobalFlags, runCommand } from "../run-command.ts";
 
-interface InitFlags extends GlobalFlags {
-  readonly name?: string;
-  readonly run?: string;
-  readonly healthPath?: string;
-  readonly requests?: "off" | "optional" | "required";
-  readonly responses?: "off" | "optional" | "required";
-  readonly key?: "hsm" | "ephemeral";
+interface InitFlags extends GlobalFlags, InitChoices {
   readonly force?: boolean;
 }
 
@@ -24,21 +19,34 @@ export function initCommand(): Command {
       .option("--run <command>", 'program that serves on $HOST:$PORT, for example "node server.js"')
       .option("--health-path <path>", "path that answers below 400 when the service is well")
       .addOption(new Option("--requests <mode>", "encryption of requests (default: required)").choices(MODES))
-      .addOption(new Option("--responses <mode>", "encryption of responses (default: required)").choices(MODES))
-      .addOption(new Option("--key <kind>", "hsm survives restarts, ephemeral does not (default: hsm)").choices(["hsm", "ephemeral"]))
+      .addOption(
+        new Option("--responses <mode>", "encryption of responses (default: required)").choices(MODES),
+      )
+      .addOption(
+        new Option("--key <kind>", "hsm survives restarts, ephemeral does not (default: hsm)").choices([
+          "hsm",
+          "ephemeral",
+        ]),
+      )
       .option("--force", "overwrite an existing polaris.yaml")
       .addHelpText(
         "after",
         '\nExamples:\n  polaris init\n  polaris init shop --yes --name shop --run "node server.js" --health-path /healthz',
       ),
-  ).action((dir: string | undefined, flags: InitFlags) => runCommand("init", flags, (context) => init(context, flags, dir)));
+  ).action((dir: string | undefined, flags: InitFlags) =>
+    runCommand("init", flags, (context) => init(context, flags, dir)),
+  );
 }
 
-async function init(context: CommandContext, flags: InitFlags, dir: string | undefined): Promise<CommandOutcome> {
+async function init(
+  context: CommandContext,
+  flags: InitFlags,
+  dir: string | undefined,
+): Promise<CommandOutcome> {
   const { writeInitConfig } = await import("@polaris-cvm/stacks/config/write-init-config.ts");
   const { askInitAnswers } = await import("../ask-init.ts");
   const projectDir = resolve(context.cwd, dir ?? ".");
-  const answers = await askInitAnswers(context, flags, basename(projectDir));
+  const answers = await askInitAnswers(context, flags, projectDir, basename(projectDir));
   const path = join(projectDir, "polaris.yaml");
   await writeInitConfig(path, answers, { overwrite: flags.force === true });
   context.note(

@@ -21,7 +21,9 @@ async function lock(context: CommandContext, flags: LockFlags): Promise<CommandO
   const project = await openProject(context.cwd, flags);
   const locked = await lockStack(project, { frozen: false });
   const lines = locked.changes.map((change) =>
-    change.from === undefined ? `+ ${change.field}` : `~ ${change.field}: ${change.from} → ${change.to ?? "removed"}`,
+    change.from === undefined
+      ? `+ ${change.field}`
+      : `~ ${change.field}: ${change.from} → ${change.to ?? "removed"}`,
   );
   const outcome = { stack: project.stack, target: project.config.target, data: { changes: locked.changes } };
   if (flags.check === true) {
@@ -35,5 +37,8 @@ async function lock(context: CommandContext, flags: LockFlags): Promise<CommandO
     };
   }
   if (locked.changes.length > 0) await saveLock(project, locked);
-  return { ...outcome, text: [...lines, `${project.lockPath} ${lines.length > 0 ? "written" : "is up to date"}`].join("\n") };
+  return {
+    ...outcome,
+    text: [...lines, `${project.lockPath} ${lines.length > 0 ? "written" : "is up to date"}`].join("\n"),
+  };
 }

@@ -14,7 +14,10 @@ export function logsCommand(): Command {
     new Command("logs")
       .description("show what the stack's parts have written")
       .option("-f, --follow", "go on with new lines until Ctrl-C")
-      .option("-p, --part <part>", "only this part: workload, proxy, token-agent, trust (default: workload and proxy)")
+      .option(
+        "-p, --part <part>",
+        "only this part: workload, proxy, token-agent, trust (default: workload and proxy)",
+      )
       .option("-n, --tail <lines>", "how many of the last lines of each part", parseLines, 200)
       .addHelpText("after", "\nExamples:\n  polaris logs -f\n  polaris logs --part proxy --tail 20"),
   ).action((flags: LogsFlags) => runCommand("logs", flags, (context) => logs(context, flags)));
@@ -28,7 +31,9 @@ async function logs(context: CommandContext, flags: LogsFlags): Promise<CommandO
   const { location, target } = await requireStack(context.cwd, flags, loadTarget);
   const known = target.parts;
   if (flags.part !== undefined && !known.includes(flags.part)) {
-    throw new PolarisError("USAGE_INVALID", `no part "${flags.part}"`, { hint: `parts: ${known.join(", ")}` });
+    throw new PolarisError("USAGE_INVALID", `no part "${flags.part}"`, {
+      hint: `parts: ${known.join(", ")}`,
+    });
   }
   const parts = flags.part === undefined ? ["workload", "proxy"] : [flags.part];
   const machine = flags.json === true || flags.jsonStream === true;
@@ -48,6 +53,7 @@ async function logs(context: CommandContext, flags: LogsFlags): Promise<CommandO
 
 function parseLines(text: string): number {
   const lines = Number(text);
-  if (!Number.isInteger(lines) || lines < 0 || lines > 1_000_000) throw new InvalidArgumentError("a whole number from 0 on.");
+  if (!Number.isInteger(lines) || lines < 0 || lines > 1_000_000)
+    throw new InvalidArgumentError("a whole number from 0 on.");
   return lines;
 }

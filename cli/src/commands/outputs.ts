@@ -8,7 +8,10 @@ export function outputsCommand(): Command {
     new Command("outputs")
       .description("print what the deployment gave: endpoint, public key fingerprint, …")
       .argument("[name]", "print this one value only")
-      .addHelpText("after", '\nExamples:\n  polaris outputs\n  curl "$(polaris outputs endpoint)/polaris-container/health"'),
+      .addHelpText(
+        "after",
+        '\nExamples:\n  polaris outputs\n  curl "$(polaris outputs endpoint)/polaris-container/health"',
+      ),
   ).action((name: string | undefined, flags: GlobalFlags) =>
     runCommand("outputs", flags, (context) => outputs(context, name)),
   );
@@ -30,9 +33,13 @@ async function outputs(context: CommandContext, name: string | undefined): Promi
     deployedAt: deployed?.deployedAt ?? "",
   };
   if (name !== undefined && !Object.hasOwn(values, name)) {
-    throw new PolarisError("USAGE_INVALID", `no output "${name}"`, { hint: `outputs: ${Object.keys(values).join(", ")}` });
+    throw new PolarisError("USAGE_INVALID", `no output "${name}"`, {
+      hint: `outputs: ${Object.keys(values).join(", ")}`,
+    });
   }
-  const data = Object.fromEntries(Object.entries(values).map(([key, value]) => [key, value === "" ? null : value]));
+  const data = Object.fromEntries(
+    Object.entries(values).map(([key, value]) => [key, value === "" ? null : value]),
+  );
   return {
     stack: location.stack,
     target: location.target,

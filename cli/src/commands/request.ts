@@ -54,10 +54,13 @@ async function request(
   const location = await locateStack(context.cwd, flags);
   const isUrl = /^https?:\/\//i.test(path);
   if (!isUrl && !path.startsWith("/")) {
-    throw new PolarisError("USAGE_INVALID", `"${path}" is no path`, { hint: `start it with a slash: /${path}` });
+    throw new PolarisError("USAGE_INVALID", `"${path}" is no path`, {
+      hint: `start it with a slash: /${path}`,
+    });
   }
   const body = await readRequestBody(flags.data, context.cwd);
-  if (flags.insecureNoVerify === true) context.warn("insecure", "INSECURE: the key was not verified (--insecure-no-verify)");
+  if (flags.insecureNoVerify === true)
+    context.warn("insecure", "INSECURE: the key was not verified (--insecure-no-verify)");
   const client = await createStackClient({
     lockFile: await loadExpectationLock(location, flags.lock),
     stack: location.stack,
@@ -76,7 +79,14 @@ async function request(
   const machine = flags.json === true || flags.jsonStream === true;
   if (!machine) {
     if (flags.include === true) {
-      printResult([`HTTP ${response.status} ${response.statusText}`.trimEnd(), ...headers.map(([n, v]) => `${n}: ${v}`), "", ""].join("\n"));
+      printResult(
+        [
+          `HTTP ${response.status} ${response.statusText}`.trimEnd(),
+          ...headers.map(([n, v]) => `${n}: ${v}`),
+          "",
+          "",
+        ].join("\n"),
+      );
     }
     if (flags.output === undefined) printResultBytes(bytes);
     else {
@@ -90,7 +100,12 @@ async function request(
     target: location.target,
     data: { status: response.status, headers, bodyBase64: Buffer.from(bytes).toString("base64") },
     ...(refusal !== null
-      ? { error: new PolarisError("ENDPOINT_UNREACHABLE", `the proxy refused the request: ${response.status} ${refusal}`) }
+      ? {
+          error: new PolarisError(
+            "ENDPOINT_UNREACHABLE",
+            `the proxy refused the request: ${response.status} ${refusal}`,
+          ),
+        }
       : flags.fail === true && response.status >= 400
         ? { error: new PolarisError("ENDPOINT_UNREACHABLE", `the workload answered ${response.status}`) }
         : {}),
@@ -102,7 +117,10 @@ function parseMethod(text: string): string {
   return text.toUpperCase();
 }
 
-function collectHeader(text: string, earlier: readonly (readonly [string, string])[]): (readonly [string, string])[] {
+function collectHeader(
+  text: string,
+  earlier: readonly (readonly [string, string])[],
+): (readonly [string, string])[] {
   const colon = text.indexOf(":");
   if (colon <= 0) throw new InvalidArgumentError('a header like "name: value".');
   return [...earlier, [text.slice(0, colon).trim(), text.slice(colon + 1).trim()]];

@@ -17,7 +17,12 @@ async function status(context: CommandContext): Promise<CommandOutcome> {
   const { formatColumns, mark } = await import("../print.ts");
 
   const { location, status: found, deployed } = await requireStack(context.cwd, context.flags, loadTarget);
-  const rows = found.parts.map((part) => [mark(part.state === "running", process.stdout), part.part, part.state, part.detail]);
+  const rows = found.parts.map((part) => [
+    mark(part.state === "running", process.stdout),
+    part.part,
+    part.state,
+    part.detail,
+  ]);
   const broken = found.parts.filter((part) => part.state !== "running").map((part) => part.part);
   return {
     stack: location.stack,

@@ -11,7 +11,10 @@ export function unlockCommand(): Command {
     new Command("unlock")
       .description("release a stack that a command which is no more left locked")
       .option("--force", "also if the holder still runs: two at once can break the stack")
-      .addHelpText("after", "\nA dead holder is noticed by every command; this is for a lock file that cannot be read."),
+      .addHelpText(
+        "after",
+        "\nA dead holder is noticed by every command; this is for a lock file that cannot be read.",
+      ),
   ).action((flags: UnlockFlags) => runCommand("unlock", flags, (context) => unlock(context, flags)));
 }
 

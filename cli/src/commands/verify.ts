@@ -28,10 +28,15 @@ Expectations come from the lock file, never from the endpoint that is checked.`,
   );
 }
 
-async function verify(context: CommandContext, flags: VerifyFlags, url: string | undefined): Promise<CommandOutcome> {
+async function verify(
+  context: CommandContext,
+  flags: VerifyFlags,
+  url: string | undefined,
+): Promise<CommandOutcome> {
   const { locateStack, loadExpectationLock } = await import("@polaris-cvm/stacks/project.ts");
   const { verifyStack } = await import("@polaris-cvm/stacks/verify.ts");
-  const { describeChecks, describeVerdict, verificationData, verificationError } = await import("../verification-report.ts");
+  const { describeChecks, describeVerdict, verificationData, verificationError } =
+    await import("../verification-report.ts");
 
   const location = await locateStack(context.cwd, flags);
   const lockFile = await loadExpectationLock(location, flags.lock);

@@ -1,0 +1,252 @@
+/** The variables of the proxy's environment as data: form, default, meaning, example and the original's names. */
+import { RESPONSE_KEY_HEADER, SECURE_HEADER, URL_HEADER } from "@polaris-cvm/sdk/headers";
+import * as z from "zod";
+import {
+  choice,
+  expectedTexts,
+  fieldName,
+  httpOrigin,
+  integer,
+  matching,
+  serviceOrigin,
+} from "./environment-values.ts";
+import type { OriginalName } from "./original-environment.ts";
+
+export const ENCRYPTION_MODES = ["off", "optional", "required"] as const;
+export type EncryptionMode = (typeof ENCRYPTION_MODES)[number];
+
+export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
+export type LogLevel = (typeof LOG_LEVELS)[number];
+
+/** Where the token of the machine lies when nobody says otherwise (Confidential Space, and the original). */
+const DEFAULT_TOKEN_FILE = "/run/container_launcher/attestation_verifier_claims_token";
+
+const MEBIBYTE = 1024 * 1024;
+
+interface VariableFacts {
+  readonly description: string;
+  readonly example: string;
+  /** Names of the original proxy that mean the same, documented aliases. */
+  readonly originals?: readonly OriginalName[];
+}
+
+const variableFacts = z.registry<VariableFacts>();
+
+/** Original switches: anything but these two words is refused, where the original took every other word for "no". */
+const ORIGINAL_SWITCH = { true: "required", false: "off" };
+
+const googleName = /[A-Za-z0-9_-]{1,63}/;
+const absolutePath = /\/[^\0]*/;
+
+/** Variables of every proxy: the text on one side, the typed value on the other. */
+const commonVariables = {
+  POLARIS_PROXY_PORT: integer(0, 65535)
+    .prefault("3000")
+    .register(variableFacts, {
+      description: "Port that the proxy listens on; 0 takes any free one, the log says which.",
+      example: "8443",
+      originals: [{ name: "PORT" }],
+    }),
+  POLARIS_PROXY_HOST: matching(/[0-9A-Za-z.:-]{1,253}/, "an IP address or a host name")
+    .prefault("0.0.0.0")
+    .register(variableFacts, { description: "Address that the proxy listens on.", example: "127.0.0.1" }),
+  POLARIS_PROXY_WORKLOAD_URL: httpOrigin().register(variableFacts, {
+    description: "Where the workload listens. Only the proxy should be able to reach it.",
+    example: "http://127.0.0.1:8000",
+    originals: [{ name: "POLARIS_CONTAINER_WORKLOAD_BASE_URL" }],
+  }),
+  POLARIS_PROXY_WORKLOAD_HEALTH_PATH: matching(
+    /\/(?!\/)[\x21\x22\x24-\x7e]*/,
+    "a path that begins with one slash, without a fragment",
+  )
+    .optional()
+    .register(variableFacts, {
+      description:
+        "Path of the workload that answers 2xx or 3xx when it is ready; without it an open port is enough.",
+      example: "/healthz",
+    }),
+  POLARIS_PROXY_WORKLOAD_TIMEOUT_MS: integer(1, 3_600_000).prefault("60000").register(variableFacts, {
+    description:
+      "Longest wait for the head of the workload's answer, and between two pieces of its body, in milliseconds.",
+    example: "300000",
+  }),
+  POLARIS_PROXY_STACK: matching(
+    /[A-Za-z0-9][A-Za-z0-9._-]{0,62}\/[A-Za-z0-9][A-Za-z0-9._-]{0,62}/,
+    "a name of the form name/stack",
+  )
+    .prefault("unnamed/default")
+    .register(variableFacts, {
+      description: "Name of the stack, part of what the attestation document binds.",
+      example: "hello/prod",
+    }),
+  POLARIS_PROXY_ENCRYPT_REQUESTS: choice(ENCRYPTION_MODES)
+    .prefault("required")
+    .register(variableFacts, {
+      description:
+        "Whether requests are sealed: required refuses clear ones, off refuses sealed ones, optional takes both.",
+      example: "optional",
+      originals: [{ name: "POLARIS_CONTAINER_ENABLE_INPUT_ENCRYPTION", values: ORIGINAL_SWITCH }],
+    }),
+  POLARIS_PROXY_ENCRYPT_RESPONSES: choice(ENCRYPTION_MODES)
+    .prefault("required")
+    .register(variableFacts, {
+      description:
+        "Whether responses are sealed to the key in the request: required refuses requests without a key, off those with one.",
+      example: "optional",
+      originals: [{ name: "POLARIS_CONTAINER_ENABLE_OUTPUT_ENCRYPTION", values: ORIGINAL_SWITCH }],
+    }),
+  POLARIS_PROXY_URL_HEADER: fieldName()
+    .prefault(URL_HEADER)
+    .register(variableFacts, {
+      description: "Name of the header with the sealed URL.",
+      example: "x-url",
+      originals: [{ name: "POLARIS_CONTAINER_URL_HEADER_KEY" }],
+    }),
+  POLARIS_PROXY_SECURE_HEADER: fieldName()
+    .prefault(SECURE_HEADER)
+    .register(variableFacts, {
+      description: "Name of the header with the sealed headers.",
+      example: "x-secure",
+      originals: [{ name: "POLARIS_CONTAINER_HEADER_KEY" }],
+    }),
+  POLARIS_PROXY_RESPONSE_KEY_HEADER: fieldName().prefault(RESPONSE_KEY_HEADER).register(variableFacts, {
+    description: "Name of the header with the public key for the response.",
+    example: "x-response-key",
+  }),
+  POLARIS_PROXY_LOG_LEVEL: choice(LOG_LEVELS)
+    .prefault("info")
+    .register(variableFacts, {
+      description: "What is logged: one info line a request, warn for faults of clients, error for ours.",
+      example: "warn",
+      originals: [
+        { name: "POLARIS_CONTAINER_LOG_LEVEL" },
+        { name: "POLARIS_CONTAINER_ENABLE_LOGGING", values: { true: null, false: "silent" } },
+      ],
+    }),
+  POLARIS_PROXY_MAX_BODY_BYTES: integer(1, 256 * MEBIBYTE)
+    .prefault(String(32 * MEBIBYTE))
+    .register(variableFacts, {
+      description:
+        "Longest body in either direction, in bytes as received; a longer request gets status 413.",
+      example: "1048576",
+    }),
+  POLARIS_PROXY_TOKEN_AGENT_SOCKET: matching(absolutePath, "an absolute path")
+    .optional()
+    .register(variableFacts, {
+      description: "Unix socket of the token agent; without it there is no attestation document.",
+      example: "/run/polaris/token-agent.sock",
+    }),
+  POLARIS_PROXY_KEY: choice(["ephemeral", "google-federated"])
+    .prefault("ephemeral")
+    .register(variableFacts, {
+      description:
+        "The key that requests are sealed to: ephemeral is born at each start, google-federated stays in Cloud KMS.",
+      example: "google-federated",
+      originals: [{ name: "POLARIS_CONTAINER_KEY_TYPE" }],
+    }),
+};
+
+/** Variables of a proxy whose key is in Cloud KMS. */
+const googleVariables = {
+  POLARIS_PROXY_GOOGLE_PROJECT: matching(/[a-z0-9][a-z0-9.:-]{0,62}/, "a project id").register(
+    variableFacts,
+    {
+      description: "Project of the key.",
+      example: "my-keys",
+      originals: [{ name: "POLARIS_CONTAINER_GOOGLE_FEDERATED_KEY_PROJECT_ID" }],
+    },
+  ),
+  POLARIS_PROXY_GOOGLE_LOCATION: matching(/[a-z0-9-]{1,63}/, "a location").register(variableFacts, {
+    description: "Location of the key ring.",
+    example: "europe-west4",
+    originals: [{ name: "POLARIS_CONTAINER_GOOGLE_FEDERATED_KEY_LOCATION" }],
+  }),
+  POLARIS_PROXY_GOOGLE_KEY_RING: matching(googleName, "the id of a key ring").register(variableFacts, {
+    description: "Key ring.",
+    example: "hello-ring-x7k2",
+    originals: [{ name: "POLARIS_CONTAINER_GOOGLE_FEDERATED_KEY_RING_ID" }],
+  }),
+  POLARIS_PROXY_GOOGLE_KEY: matching(googleName, "the id of a key").register(variableFacts, {
+    description: "Key.",
+    example: "hello-key-x7k2",
+    originals: [{ name: "POLARIS_CONTAINER_GOOGLE_FEDERATED_KEY_ID" }],
+  }),
+  POLARIS_PROXY_GOOGLE_KEY_VERSION: integer(1, 1_000_000)
+    .prefault("1")
+    .register(variableFacts, { description: "Version of the key.", example: "2" }),
+  POLARIS_PROXY_GOOGLE_AUDIENCE: matching(
+    /\/\/iam\.googleapis\.com\/projects\/[a-z0-9-]{1,63}\/locations\/global\/workloadIdentityPools\/[a-z0-9-]{1,63}\/providers\/[a-z0-9-]{1,63}/,
+    "the full name of a workload identity provider (//iam.googleapis.com/projects/…/providers/…)",
+  ).register(variableFacts, {
+    description: "Workload identity provider that the machine's token is exchanged at.",
+    example:
+      "//iam.googleapis.com/projects/1234567890/locations/global/workloadIdentityPools/hello-x7k2/providers/attested",
+    originals: [{ name: "POLARIS_CONTAINER_GOOGLE_FEDERATED_KEY_AUDIENCE" }],
+  }),
+  POLARIS_PROXY_GOOGLE_SERVICE_ACCOUNT: matching(
+    /[a-z0-9-]{1,63}@[a-z0-9.-]{1,190}/,
+    "the e-mail address of a service account",
+  )
+    .optional()
+    .register(variableFacts, {
+      description: "Service account to act as; without it the attested principal itself uses the key.",
+      example: "key-user@my-keys.iam.gserviceaccount.com",
+      originals: [
+        { name: "POLARIS_CONTAINER_GOOGLE_FEDERATED_KEY__SERVICE_ACCOUNT" },
+        { name: "POLARIS_CONTAINER_GOOGLE_FEDERATED_KEY_SERVICE_ACCOUNT" },
+      ],
+    }),
+  POLARIS_PROXY_GOOGLE_TOKEN_FILE: matching(absolutePath, "an absolute path")
+    .prefault(DEFAULT_TOKEN_FILE)
+    .register(variableFacts, {
+      description: "File with the machine's attestation token for the provider; read anew at each exchange.",
+      example: "/run/polaris/sts-token",
+    }),
+  POLARIS_PROXY_GOOGLE_STS_URL: serviceOrigin()
+    .prefault("https://sts.googleapis.com")
+    .register(variableFacts, {
+      description: "Origin of the security token service.",
+      example: "http://127.0.0.1:7100",
+    }),
+  POLARIS_PROXY_GOOGLE_KMS_URL: serviceOrigin()
+    .prefault("https://cloudkms.googleapis.com")
+    .register(variableFacts, { description: "Origin of the key service.", example: "http://127.0.0.1:7100" }),
+  POLARIS_PROXY_GOOGLE_IAM_CREDENTIALS_URL: serviceOrigin()
+    .prefault("https://iamcredentials.googleapis.com")
+    .register(variableFacts, {
+      description: "Origin of the service that gives tokens of service accounts.",
+      example: "http://127.0.0.1:7100",
+    }),
+};
+
+export const ephemeralEnvironmentSchema = z.strictObject(commonVariables);
+export const googleEnvironmentSchema = z.strictObject({ ...commonVariables, ...googleVariables });
+
+/** One variable as the documentation shows it. */
+export interface ProxyVariable extends VariableFacts {
+  readonly name: string;
+  /** What a valid value is, as it reads after "must be". */
+  readonly expected: string;
+  readonly default: string | undefined;
+  /** The only key kind that the variable goes with, or `undefined` for all. */
+  readonly keyKind: "google-federated" | undefined;
+  readonly required: boolean;
+}
+
+/** All variables in the order of the documentation. */
+export const PROXY_VARIABLES: readonly ProxyVariable[] = Object.entries(googleEnvironmentSchema.shape).map(
+  ([name, schema]) => {
+    const facts = variableFacts.get(schema);
+    const codec = schema instanceof z.ZodCodec ? schema : schema.def.innerType;
+    const expected = expectedTexts.get(codec)?.expected;
+    if (facts === undefined || expected === undefined) throw new TypeError(`${name} is not described`);
+    return {
+      ...facts,
+      name,
+      expected,
+      default: schema instanceof z.ZodPrefault ? schema.def.defaultValue : undefined,
+      keyKind: name in googleVariables ? "google-federated" : undefined,
+      required: schema instanceof z.ZodCodec,
+    };
+  },
+);

@@ -1,0 +1,111 @@
+import { HOP_BY_HOP_HEADERS } from "@polaris-cvm/sdk/headers";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
+
+/**
+ * HTTP field lines in the order in which they came: name, value, name, value, … Values are latin1 text, one character a
+ * byte, as Node and undici read and write them.
+ */
+export type FieldLines = readonly string[];
+
+/** Prefix of the proxy's own fields: they are nobody else's to send or to see. */
+const OWN_PREFIX = "polaris-";
+
+/**
+ * Field lines for the next hop: without those that end at this one (RFC 9110 §7.6.1: the fixed ones and whatever
+ * `Connection` names), without the proxy's own, and without `dropped`.
+ *
+ * @param dropped  lower-case names
+ */
+export function selectForwardable(lines: FieldLines, dropped: ReadonlySet<string>): string[] {
+  const connectionOptions = listConnectionOptions(lines);
+  const selected: string[] = [];
+  for (let index = 0; index < lines.length; index += 2) {
+    const name = lines[index] ?? "";
+    const lowerName = name.toLowerCase();
+    const ends =
+      HOP_BY_HOP_HEADERS.has(lowerName) ||
+      dropped.has(lowerName) ||
+      lowerName.startsWith(OWN_PREFIX) ||
+      connectionOptions?.has(lowerName) === true;
+    if (!ends) selected.push(name, lines[index + 1] ?? "");
+  }
+  return selected;
+}
+
+/** Names in `Connection`, if there are others than the two everyday ones. */
+function listConnectionOptions(lines: FieldLines): Set<string> | undefined {
+  let options: Set<string> | undefined;
+  for (let index = 0; index < lines.length; index += 2) {
+    const name = lines[index] ?? "";
+    if (name.length !== "connection".length || name.toLowerCase() !== "connection") continue;
+    for (const option of (lines[index + 1] ?? "").toLowerCase().split(",")) {
+      const trimmed = option.trim();
+      if (trimmed === "" || trimmed === "close" || trimmed === "keep-alive") continue;
+      options ??= new Set();
+      options.add(trimmed);
+    }
+  }
+  return options;
+}
+
+/** Values of a field, in order. @param lowerName  lower-case name */
+export function listFieldValues(lines: FieldLines, lowerName: string): string[] {
+  const values: string[] = [];
+  for (let index = 0; index < lines.length; index += 2) {
+    if (lines[index]?.toLowerCase() === lowerName) values.push(lines[index + 1] ?? "");
+  }
+  return values;
+}
+
+/** The lines without the named fields. @param dropped  lower-case names */
+export function withoutFields(lines: FieldLines, dropped: ReadonlySet<string>): string[] {
+  const kept: string[] = [];
+  for (let index = 0; index < lines.length; index += 2) {
+    const name = lines[index] ?? "";
+    if (!dropped.has(name.toLowerCase())) kept.push(name, lines[index + 1] ?? "");
+  }
+  return kept;
+}
+
+/** RFC 9110 §5.1. */
+const TOKEN = /^[!#$%&'*+.^_`|~0-9A-Za-z-]+$/;
+/** RFC 9110 §5.5 with obs-text; no CR, LF or NUL, which would end the line and begin another. */
+const FIELD_VALUE = /^[\t\x20-\x7e\x80-\xff]*$/;
+
+/**
+ * Reads the JSON object of a sealed header part: a value is a text, a number, a truth value, or a list of texts for a
+ * field with several lines.
+ *
+ * @throws {PolarisError} REQUEST_INVALID
+ */
+export function parseSealedFields(json: string): string[] {
+  const lines: string[] = [];
+  for (const [name, value] of Object.entries(parseObject(json))) {
+    if (!TOKEN.test(name)) throw invalidFields("hold a name that no field can have");
+    for (const single of Array.isArray(value) ? value : [value]) {
+      const text = typeof single === "number" || typeof single === "boolean" ? String(single) : single;
+      if (typeof text !== "string" || !FIELD_VALUE.test(text)) {
+        throw invalidFields("hold a value that no field can have");
+      }
+      lines.push(name, text.trim());
+    }
+  }
+  return lines;
+}
+
+function parseObject(json: string): object {
+  let parsed: unknown;
+  try {
+    parsed = JSON.parse(json);
+  } catch {
+    throw invalidFields("are not JSON");
+  }
+  if (typeof parsed !== "object" || parsed === null || Array.isArray(parsed)) {
+    throw invalidFields("are not a JSON object");
+  }
+  return parsed;
+}
+
+function invalidFields(problem: string): PolarisError {
+  return new PolarisError("REQUEST_INVALID", `the sealed headers ${problem}`);
+}

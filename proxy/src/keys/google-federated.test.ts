@@ -1,0 +1,388 @@
+import assert from "node:assert/strict";
+import { constants, createPrivateKey, privateDecrypt, publicEncrypt } from "node:crypto";
+import { EventEmitter, once } from "node:events";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { test } from "node:test";
+import { GOLDEN_VECTORS } from "../../testing/golden-vectors.ts";
+import type { GoogleFederatedKeySettings } from "../environment.ts";
+import { crc32c } from "./crc32c.ts";
+import { createGoogleFederatedKeyProvider } from "./google-federated.ts";
+import type { KeyProvider } from "./key-provider.ts";
+
+const VERSION = "projects/my-keys/locations/global/keyRings/ring/cryptoKeys/key/cryptoKeyVersions/1";
+const NOW_MS = 1_800_000_000_000;
+const NEVER = new AbortController().signal;
+const privateKey = createPrivateKey(GOLDEN_VECTORS.containerPrivateKeyPem);
+
+function formatToken(claims: object): string {
+  const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString("base64url");
+  return `${part({ alg: "RS256" })}.${part(claims)}.${Buffer.alloc(256, 7).toString("base64url")}`;
+}
+
+const TOKEN = formatToken({ exp: NOW_MS / 1000 + 3600 });
+
+function wrap(value: Buffer): Buffer {
+  const key = { key: GOLDEN_VECTORS.containerPublicKeyPem, padding: constants.RSA_PKCS1_OAEP_PADDING };
+  return publicEncrypt({ ...key, oaepHash: "sha256" }, value);
+}
+
+interface Call {
+  readonly route: string;
+  readonly authorization: string | undefined;
+  readonly body: string;
+}
+
+type Answer = readonly [status: number, json: object];
+
+/** Google's three services, as far as failures go: every route answers well but for what a test puts in its way. */
+async function startServices() {
+  const calls: Call[] = [];
+  const arrivals = new EventEmitter();
+  const failures = new Map<string, Answer[]>();
+  let issued = 0;
+
+  function answerWell(route: string, body: string): Answer {
+    if (route === "POST /v1/token") {
+      return [200, { access_token: `access-${++issued}`, token_type: "Bearer", expires_in: 3600 }];
+    }
+    if (route.endsWith(":generateAccessToken")) {
+      return [200, { accessToken: "account-1", expireTime: new Date(NOW_MS + 3_600_000).toISOString() }];
+    }
+    if (route === `GET /v1/${VERSION}/publicKey`) {
+      const pem = GOLDEN_VECTORS.containerPublicKeyPem;
+      const pemCrc32c = String(crc32c(Buffer.from(pem)));
+      return [200, { pem, pemCrc32c, name: VERSION, algorithm: "RSA_DECRYPT_OAEP_4096_SHA256" }];
+    }
+    const { ciphertext, ciphertextCrc32c } = JSON.parse(body) as Record<string, string>;
+    const bytes = Buffer.from(ciphertext ?? "", "base64");
+    assert.equal(ciphertextCrc32c, String(crc32c(bytes)));
+    const options = { key: privateKey, padding: constants.RSA_PKCS1_OAEP_PADDING, oaepHash: "sha256" };
+    return [200, answerOf(privateDecrypt(options, bytes))];
+  }
+
+  const server = createServer((request, response) => {
+    void (async () => {
+      let body = "";
+      for await (const chunk of request) body += String(chunk);
+      const route = `${request.method} ${request.url}`;
+      calls.push({ route, authorization: request.headers.authorization, body });
+      arrivals.emit(request.url ?? "");
+      const [status, json] = failures.get(request.url ?? "")?.shift() ?? answerWell(route, body);
+      response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(json));
+    })();
+  });
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  return {
+    url,
+    count: (end: string) => calls.filter(({ route }) => route.endsWith(end)).length,
+    last: (end: string) => calls.findLast(({ route }) => route.endsWith(end)),
+    nextCall: (path: string) => once(arrivals, path),
+    /** The next requests of a path get these answers. */
+    answer: (path: string, ...answers: Answer[]) => failures.set(path, answers),
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+function answerOf(value: Buffer): Record<string, unknown> {
+  return {
+    plaintext: value.toString("base64"),
+    plaintextCrc32c: String(crc32c(value)),
+    verifiedCiphertextCrc32c: true,
+  };
+}
+
+const STS = "/v1/token";
+const PUBLIC_KEY = `/v1/${VERSION}/publicKey`;
+const DECRYPT = `/v1/${VERSION}:asymmetricDecrypt`;
+
+interface World extends AsyncDisposable {
+  readonly keys: KeyProvider;
+  readonly services: Awaited<ReturnType<typeof startServices>>;
+  readonly tokenFile: string;
+  readonly failures: unknown[];
+  /** Moves the provider's clock. */
+  passSeconds(seconds: number): void;
+}
+
+interface WorldOptions {
+  readonly tokenText?: string;
+  readonly serviceAccount?: string;
+  readonly stsUrl?: string;
+  readonly prepare?: (services: World["services"]) => void;
+  /** Called at each wait between attempts with their number; waiting takes no time. */
+  readonly onWait?: (waits: number, tokenFile: string) => Promise<void>;
+}
+
+async function createWorld({
+  tokenText = TOKEN,
+  serviceAccount,
+  stsUrl,
+  prepare,
+  onWait,
+}: WorldOptions = {}): Promise<World> {
+  const services = await startServices();
+  prepare?.(services);
+  const folder = await mkdtemp(join(tmpdir(), "polaris-keys-"));
+  const tokenFile = join(folder, "token");
+  if (tokenText !== "") await writeFile(tokenFile, tokenText);
+  const settings: GoogleFederatedKeySettings = {
+    kind: "google-federated",
+    project: "my-keys",
+    location: "global",
+    keyRing: "ring",
+    key: "key",
+    keyVersion: 1,
+    audience:
+      "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/attested",
+    ...(serviceAccount !== undefined && { serviceAccount }),
+    tokenFile,
+    stsUrl: stsUrl ?? services.url,
+    kmsUrl: services.url,
+    iamCredentialsUrl: services.url,
+  };
+  const failures: unknown[] = [];
+  let nowMs = NOW_MS;
+  let waits = 0;
+  const keys = createGoogleFederatedKeyProvider(settings, {
+    onFailure: (error) => failures.push(error),
+    nowMs: () => nowMs,
+    wait: async (_delayMs, signal) => {
+      await onWait?.(++waits, tokenFile);
+      await new Promise(setImmediate);
+      signal.throwIfAborted();
+    },
+  });
+  return {
+    keys,
+    services,
+    tokenFile,
+    failures,
+    passSeconds: (seconds) => (nowMs += seconds * 1000),
+    async [Symbol.asyncDispose]() {
+      keys.close();
+      await services[Symbol.asyncDispose]();
+      await rm(folder, { recursive: true });
+    },
+  };
+}
+
+const repeat = (times: number, answer: Answer): Answer[] => Array.from({ length: times }, () => answer);
+const codesOf = (failures: readonly unknown[]): unknown[] =>
+  failures.map((failure) => (failure as { code: string }).code);
+
+test("the attestation token becomes an access token, and that opens what was wrapped", async () => {
+  await using world = await createWorld();
+  const value = Buffer.from("a content key");
+  assert.deepEqual(Buffer.from(await world.keys.unwrap(wrap(value), NEVER)), value);
+
+  const form = new URLSearchParams(world.services.last(STS)?.body);
+  assert.equal(form.get("grant_type"), "urn:ietf:params:oauth:grant-type:token-exchange");
+  assert.equal(form.get("subject_token"), TOKEN);
+  assert.equal(form.get("subject_token_type"), "urn:ietf:params:oauth:token-type:jwt");
+  assert.match(form.get("audience") ?? "", /^\/\/iam\.googleapis\.com\/projects\/1\//);
+  assert.equal(world.services.last(DECRYPT)?.authorization, "Bearer access-1");
+});
+
+test("the public key is the key service's, is named by its version and is asked for once", async () => {
+  await using world = await createWorld();
+  const keys = await Promise.all([world.keys.publicKey(NEVER), world.keys.publicKey(NEVER)]);
+  await world.keys.publicKey(NEVER);
+  assert.equal(keys[0].pem, GOLDEN_VECTORS.containerPublicKeyPem);
+  assert.equal(keys[0].modulusBytes, 512);
+  assert.deepEqual(keys[0].origin, { kind: "google-kms", keyVersion: VERSION });
+  assert.equal(world.services.count(PUBLIC_KEY), 1);
+});
+
+test("forty unwraps at once share one exchange", async () => {
+  await using world = await createWorld();
+  await Promise.all(Array.from({ length: 40 }, () => world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER)));
+  assert.equal(world.services.count(STS), 1);
+  assert.equal(world.services.count(DECRYPT), 40);
+});
+
+test("with a service account, its token is what the key service sees", async () => {
+  await using world = await createWorld({ serviceAccount: "user@my-keys.iam.gserviceaccount.com" });
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  const impersonation = world.services.last(":generateAccessToken");
+  assert.equal(impersonation?.authorization, "Bearer access-1");
+  assert.match(impersonation?.route ?? "", /\/serviceAccounts\/user@my-keys\.iam\.gserviceaccount\.com:/);
+  assert.equal(world.services.last(DECRYPT)?.authorization, "Bearer account-1");
+});
+
+const LATE_FILES: readonly [name: string, early: string][] = [
+  ["missing", ""],
+  ["empty", "\n"],
+  ["half written", TOKEN.slice(0, -20)],
+  ["old", formatToken({ exp: NOW_MS / 1000 - 1 })],
+];
+
+for (const [name, early] of LATE_FILES) {
+  test(`waits for a token file that is ${name}, and reads it anew`, async () => {
+    await using world = await createWorld({
+      tokenText: early,
+      onWait: async (waits, tokenFile) => {
+        if (waits === 2) await writeFile(tokenFile, TOKEN);
+      },
+    });
+    await world.keys.publicKey(NEVER);
+    assert.deepEqual(codesOf(world.failures), ["KEY_UNAVAILABLE", "KEY_UNAVAILABLE"]);
+    assert.equal(world.services.count(STS), 1);
+  });
+}
+
+test("waits while the token service and the key service say not yet", async () => {
+  await using world = await createWorld({
+    prepare(services) {
+      services.answer(STS, [403, {}], [404, {}], [429, {}], [503, {}]);
+      services.answer(PUBLIC_KEY, [403, {}], [400, { error: { status: "FAILED_PRECONDITION" } }], [500, {}]);
+    },
+  });
+  await world.keys.publicKey(NEVER);
+  assert.deepEqual(codesOf(world.failures), [
+    "KEY_RELEASE_DENIED",
+    "KEY_UNAVAILABLE",
+    "KEY_UNAVAILABLE",
+    "KEY_UNAVAILABLE",
+    "KEY_RELEASE_DENIED",
+    "KEY_UNAVAILABLE",
+    "KEY_UNAVAILABLE",
+  ]);
+  assert.equal(world.services.count(STS), 5, "a token that is good is not exchanged again");
+});
+
+test("a refused attestation is said at once, and tried again all the same", async () => {
+  const { promise: hold, resolve: letGo } = Promise.withResolvers<void>();
+  await using world = await createWorld({
+    prepare: (services) => services.answer(STS, [400, { error: "invalid_grant" }]),
+    onWait: () => hold,
+  });
+  await assert.rejects(world.keys.publicKey(NEVER), {
+    code: "KEY_RELEASE_DENIED",
+    message: "the token service refused with status 400",
+  });
+  await assert.rejects(world.keys.publicKey(NEVER), { code: "KEY_RELEASE_DENIED" });
+  const nextAttempt = world.services.nextCall(STS);
+  letGo();
+  await nextAttempt;
+  await world.keys.publicKey(NEVER);
+});
+
+test("a public key that is damaged, of another version or for another use is not taken", async () => {
+  const pem = GOLDEN_VECTORS.containerPublicKeyPem;
+  const good = {
+    pem,
+    pemCrc32c: String(crc32c(Buffer.from(pem))),
+    name: VERSION,
+    algorithm: "RSA_DECRYPT_OAEP_4096_SHA256",
+  };
+  const otherPem = GOLDEN_VECTORS.clientPublicKeyPem;
+  await using world = await createWorld({
+    prepare: (services) =>
+      services.answer(
+        PUBLIC_KEY,
+        [200, { ...good, pem: otherPem }],
+        [200, { ...good, pemCrc32c: undefined }],
+        [200, { ...good, name: VERSION.replace(/1$/, "2") }],
+        [200, { ...good, algorithm: "RSA_DECRYPT_OAEP_4096_SHA1" }],
+        [200, {}],
+      ),
+  });
+  assert.equal((await world.keys.publicKey(NEVER)).pem, pem);
+  assert.deepEqual(codesOf(world.failures), Array(5).fill("KEY_UNAVAILABLE"));
+});
+
+test("a value that got damaged on the way is asked for again, and given up after four tries", async () => {
+  const value = Buffer.alloc(32, 9);
+  const good = answerOf(value);
+  const damaged: Answer[] = [
+    [200, { ...good, plaintextCrc32c: "1" }],
+    [200, { ...good, verifiedCiphertextCrc32c: false }],
+    [400, { error: { status: "INVALID_ARGUMENT", message: "ciphertext_crc32c does not match" } }],
+  ];
+  await using world = await createWorld();
+  world.services.answer(DECRYPT, ...damaged);
+  assert.deepEqual(Buffer.from(await world.keys.unwrap(wrap(value), NEVER)), value);
+  assert.equal(world.services.count(DECRYPT), 4);
+
+  world.services.answer(DECRYPT, ...damaged, [200, { ...good, plaintext: "AAAA" }], [200, good]);
+  await assert.rejects(world.keys.unwrap(wrap(value), NEVER), { code: "KEY_UNAVAILABLE" });
+  assert.equal(world.services.count(DECRYPT), 8);
+});
+
+test("a ciphertext that the key service calls invalid is the sender's fault, and asked once", async () => {
+  await using world = await createWorld();
+  world.services.answer(DECRYPT, [
+    400,
+    { error: { status: "INVALID_ARGUMENT", message: "Decryption failed: the ciphertext is invalid." } },
+  ]);
+  await assert.rejects(world.keys.unwrap(Buffer.alloc(512, 1), NEVER), {
+    code: "ENVELOPE_OPEN_FAILED",
+    message: "cannot open envelope",
+  });
+  assert.equal(world.services.count(DECRYPT), 1);
+});
+
+test("a wrapped key of the wrong length never reaches the key service", async () => {
+  await using world = await createWorld();
+  await assert.rejects(world.keys.unwrap(Buffer.alloc(511), NEVER), { code: "ENVELOPE_OPEN_FAILED" });
+  await assert.rejects(world.keys.unwrap(Buffer.alloc(513), NEVER), { code: "ENVELOPE_OPEN_FAILED" });
+  assert.equal(world.services.count(DECRYPT), 0);
+});
+
+test("a principal without a grant and a disabled version are told apart", async () => {
+  await using world = await createWorld();
+  world.services.answer(DECRYPT, [403, { error: { status: "PERMISSION_DENIED" } }]);
+  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER), { code: "KEY_RELEASE_DENIED" });
+  world.services.answer(DECRYPT, ...repeat(4, [400, { error: { status: "FAILED_PRECONDITION" } }]));
+  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER), { code: "KEY_UNAVAILABLE" });
+});
+
+test("a token that the key service does not know any more is exchanged anew, once", async () => {
+  await using world = await createWorld();
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  world.services.answer(DECRYPT, [401, {}]);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  assert.equal(world.services.last(DECRYPT)?.authorization, "Bearer access-2");
+
+  world.services.answer(DECRYPT, [401, {}], [401, {}]);
+  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER), { code: "KEY_RELEASE_DENIED" });
+  assert.equal(world.services.count(STS), 3);
+});
+
+test("a token is renewed before its end, and the old one serves until then", async () => {
+  await using world = await createWorld();
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  world.passSeconds(3600 - 200);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  assert.equal(world.services.count(STS), 2);
+  assert.equal(world.services.count(PUBLIC_KEY), 1);
+});
+
+test("services that are away fail a request when its time is over, while the attempts go on", async () => {
+  await using world = await createWorld({
+    prepare: (services) => services.answer(STS, ...repeat(10_000, [503, {}])),
+  });
+  await assert.rejects(world.keys.publicKey(AbortSignal.timeout(50)), { code: "KEY_UNAVAILABLE" });
+  world.services.answer(STS);
+  await world.keys.publicKey(NEVER);
+});
+
+test("a connection that is refused is no refusal", async () => {
+  await using world = await createWorld({ stsUrl: "http://127.0.0.1:1" });
+  await assert.rejects(world.keys.publicKey(AbortSignal.timeout(50)), {
+    code: "KEY_UNAVAILABLE",
+    message: "no answer of the token service",
+  });
+});

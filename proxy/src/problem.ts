@@ -1,0 +1,50 @@
+import { STATUS_CODES } from "node:http";
+import type { ServerResponse } from "node:http";
+import { ERROR_CODES, isPolarisError } from "@polaris-cvm/sdk/errors";
+import type { ErrorCode } from "@polaris-cvm/sdk/errors";
+import { ERROR_HEADER, PROBLEM_MEDIA_TYPE } from "@polaris-cvm/sdk/headers";
+
+/** What a client learns about a request that failed (RFC 9457). */
+export interface Problem {
+  readonly code: ErrorCode;
+  readonly status: number;
+  /** JSON: `{type, title, status, code, requestId}`, and `detail` where the client has to change something. */
+  readonly body: string;
+}
+
+/**
+ * Turns an error into what its client may know. Texts are for faults of the client only: about ours it learns the code,
+ * and about what we did not foresee nothing but the id of the request.
+ *
+ * @param statusOverride  instead of the status of the code, where HTTP has a more exact one
+ */
+export function describeProblem(error: unknown, requestId: string, statusOverride?: number): Problem {
+  const code = toAnswerableCode(error);
+  const facts: { actor: string; http?: number } = ERROR_CODES[code];
+  const status = statusOverride ?? facts.http ?? 500;
+  const detail = facts.actor === "client" && error instanceof Error ? error.message : undefined;
+  const body = { type: "about:blank", title: STATUS_CODES[status], status, detail, code, requestId };
+  return { code, status, body: JSON.stringify(body) };
+}
+
+/** The code of an error that the proxy answers with; every other error is a bug. */
+function toAnswerableCode(error: unknown): ErrorCode {
+  if (!isPolarisError(error)) return "INTERNAL";
+  return error.code in ERROR_CODES && "http" in ERROR_CODES[error.code] ? error.code : "INTERNAL";
+}
+
+/** Sends a problem as the whole response. Problems are never sealed: the key to seal them to may be what is wrong. */
+export function sendProblem(
+  response: ServerResponse,
+  { code, status, body }: Problem,
+  allowedMethods?: string,
+): void {
+  response.writeHead(status, {
+    "content-type": PROBLEM_MEDIA_TYPE,
+    "content-length": Buffer.byteLength(body),
+    "cache-control": "no-store",
+    [ERROR_HEADER]: code,
+    ...(allowedMethods !== undefined && { allow: allowedMethods }),
+  });
+  response.end(body);
+}

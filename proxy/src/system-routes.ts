@@ -1,0 +1,117 @@
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { PolarisError, isPolarisError } from "@polaris-cvm/sdk/errors";
+import { SYSTEM_PATH_PREFIX } from "@polaris-cvm/sdk/headers";
+import { createAttestationDocument } from "./attestation.ts";
+import type { AttestationSource } from "./attestation.ts";
+import type { Workload } from "./forward.ts";
+
+/** Longest wait for what readiness depends on, so that the one who asks gets an answer. */
+const READY_DEADLINE_MS = 2_000;
+
+/** Longest wait for the key and for evidence. */
+const KEY_DEADLINE_MS = 10_000;
+
+export const SYSTEM_METHODS = "GET, HEAD";
+
+export interface SystemContext extends AttestationSource {
+  readonly workload: Workload;
+}
+
+type SystemRoute = (
+  context: SystemContext,
+  query: URLSearchParams,
+  gone: AbortSignal,
+) => Promise<SystemAnswer>;
+
+interface SystemAnswer {
+  readonly status: number;
+  readonly json: object;
+}
+
+const ROUTES: Readonly<Record<string, SystemRoute>> = {
+  health: async () => ({ status: 200, json: { status: "ok" } }),
+
+  async ready({ keys, workload }, _query, gone) {
+    const signal = withDeadline(gone, READY_DEADLINE_MS);
+    const results = await Promise.allSettled([keys.publicKey(signal), workload.probe(signal)]);
+    const reasons = results.flatMap((result) =>
+      result.status === "rejected" ? [toReason(result.reason)] : [],
+    );
+    return reasons.length === 0
+      ? { status: 200, json: { status: "ready" } }
+      : { status: 503, json: { status: "not-ready", reasons } };
+  },
+
+  async publicKey({ keys }, _query, gone) {
+    const { pem } = await keys.publicKey(withDeadline(gone, KEY_DEADLINE_MS));
+    return { status: 200, json: { publicKey: pem } };
+  },
+
+  async attestation(context, query, gone) {
+    const nonces = query.getAll("nonce");
+    if (nonces.length !== 1 || query.size !== 1) {
+      throw new PolarisError("NONCE_INVALID", "the query must be one nonce and nothing else");
+    }
+    const document = await createAttestationDocument(
+      context,
+      nonces[0] ?? "",
+      withDeadline(gone, KEY_DEADLINE_MS),
+    );
+    return { status: 200, json: document };
+  },
+};
+
+/** True for requests that are the proxy's own to answer. */
+export function isSystemTarget(target: string): boolean {
+  return target.startsWith(SYSTEM_PATH_PREFIX);
+}
+
+/** Routes that are asked every few seconds, by those who watch over the proxy. */
+export function isProbeTarget(target: string): boolean {
+  return target === `${SYSTEM_PATH_PREFIX}health` || target === `${SYSTEM_PATH_PREFIX}ready`;
+}
+
+/**
+ * Answers a request for one of the proxy's own documents. They are never sealed: a client needs them before it can seal.
+ *
+ * @returns the length of the answer's body in bytes
+ * @throws {PolarisError} with an HTTP status; nothing has been sent then
+ */
+export async function handleSystemRequest(
+  context: SystemContext,
+  request: IncomingMessage,
+  response: ServerResponse,
+  gone: AbortSignal,
+): Promise<number> {
+  const [path = "", query = ""] = splitOnce((request.url ?? "").slice(SYSTEM_PATH_PREFIX.length), "?");
+  const route = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined;
+  if (route === undefined) {
+    throw new PolarisError("ROUTE_NOT_FOUND", `there is no such route below ${SYSTEM_PATH_PREFIX}`);
+  }
+  if (request.method !== "GET" && request.method !== "HEAD") {
+    throw new PolarisError("METHOD_NOT_ALLOWED", `expected one of ${SYSTEM_METHODS}`);
+  }
+  const { status, json } = await route(context, new URLSearchParams(query), gone);
+  const body = JSON.stringify(json);
+  const byteCount = Buffer.byteLength(body);
+  response.writeHead(status, {
+    "content-type": "application/json",
+    "content-length": byteCount,
+    "cache-control": "no-store",
+  });
+  response.end(body);
+  return byteCount;
+}
+
+function splitOnce(text: string, separator: string): string[] {
+  const at = text.indexOf(separator);
+  return at < 0 ? [text] : [text.slice(0, at), text.slice(at + 1)];
+}
+
+function withDeadline(gone: AbortSignal, deadlineMs: number): AbortSignal {
+  return AbortSignal.any([gone, AbortSignal.timeout(deadlineMs)]);
+}
+
+function toReason(error: unknown): string {
+  return isPolarisError(error) ? error.code : "INTERNAL";
+}

@@ -1,0 +1,140 @@
+/** Real servers on loopback for the tests of the proxy: a workload that remembers what reached it, and a proxy before it. */
+import { once } from "node:events";
+import { createServer } from "node:http";
+import type { IncomingMessage, ServerResponse } from "node:http";
+import { connect } from "node:net";
+import type { AddressInfo } from "node:net";
+import type { ProxySettings } from "../src/environment.ts";
+import type { KeyProvider } from "../src/keys/key-provider.ts";
+import { createLog } from "../src/log.ts";
+import { createProxy } from "../src/server.ts";
+import { createContainerKeyProvider } from "./golden-vectors.ts";
+
+export interface SeenRequest {
+  readonly method: string;
+  readonly url: string;
+  /** Names in lower case, in the order in which they came. */
+  readonly fields: readonly (readonly [name: string, value: string])[];
+  readonly body: string;
+}
+
+export interface RunningWorkload extends AsyncDisposable {
+  readonly url: string;
+  readonly seen: SeenRequest[];
+}
+
+type WorkloadAnswering = (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+
+/** Starts a workload. Default answer: 200 and the body that came. */
+export async function startWorkload(answer?: WorkloadAnswering): Promise<RunningWorkload> {
+  const seen: SeenRequest[] = [];
+  const server = createServer({ maxHeaderSize: 128 * 1024 }, (request, response) => {
+    void remember(request, response);
+  });
+  async function remember(request: IncomingMessage, response: ServerResponse): Promise<void> {
+    const { method = "", url = "", rawHeaders } = request;
+    const body = await readAll(request);
+    seen.push({ method, url, fields: pairs(rawHeaders), body });
+    if (answer === undefined) response.writeHead(200, { "content-type": "text/plain" }).end(body);
+    else await answer(request, response);
+  }
+  server.maxHeadersCount = 0;
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    seen,
+    async [Symbol.asyncDispose]() {
+      server.closeAllConnections();
+      server.close();
+      await once(server, "close");
+    },
+  };
+}
+
+async function readAll(request: IncomingMessage): Promise<string> {
+  let body = "";
+  for await (const chunk of request.setEncoding("utf8")) body += String(chunk);
+  return body;
+}
+
+function pairs(rawHeaders: readonly string[]): [string, string][] {
+  return Array.from({ length: rawHeaders.length / 2 }, (_, index) => [
+    (rawHeaders[index * 2] ?? "").toLowerCase(),
+    rawHeaders[index * 2 + 1] ?? "",
+  ]);
+}
+
+export interface RunningProxy extends AsyncDisposable {
+  readonly url: string;
+  readonly port: number;
+  /** Lines of the log so far, parsed. */
+  log(): Record<string, unknown>[];
+  /** The log as it was written. */
+  logText(): string;
+  close(): Promise<void>;
+}
+
+export type ProxyOverrides = Partial<Omit<ProxySettings, "workload">> & {
+  readonly workload?: Partial<ProxySettings["workload"]>;
+  readonly keys?: KeyProvider;
+};
+
+/** Starts a proxy with the key of the golden vectors; both directions may be sealed or clear unless told otherwise. */
+export async function startProxy(workloadUrl: string, overrides: ProxyOverrides = {}): Promise<RunningProxy> {
+  const { keys, workload, ...others } = overrides;
+  const lines: string[] = [];
+  const settings: ProxySettings = {
+    host: "127.0.0.1",
+    port: 0,
+    stack: "test/default",
+    encryption: { requests: "optional", responses: "optional" },
+    headerNames: { url: "polaris-url", secure: "polaris-secure", responseKey: "polaris-response-public-key" },
+    logLevel: "debug",
+    maxBodyBytes: 1024 * 1024,
+    key: { kind: "ephemeral" },
+    ...others,
+    workload: { url: workloadUrl, timeoutMs: 5_000, ...workload },
+  };
+  const proxy = createProxy({
+    settings,
+    keys: keys ?? (await createContainerKeyProvider()),
+    log: createLog(settings.logLevel, { write: (line) => void lines.push(line) }),
+    nowMs: () => 1_800_000_000_000,
+  });
+  const port = await proxy.listen();
+  return {
+    port,
+    url: `http://127.0.0.1:${port}`,
+    logText: () => lines.join(""),
+    log: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
+    close: () => proxy.close(),
+    [Symbol.asyncDispose]: () => proxy.close(),
+  };
+}
+
+export interface RawAnswer {
+  readonly status: number;
+  /** Names in lower case. */
+  readonly fields: readonly (readonly [name: string, value: string])[];
+  readonly body: string;
+}
+
+/** Sends bytes as they are and reads until the other side ends, so the request should say `connection: close`. */
+export async function sendRaw(port: number, bytes: string | Buffer): Promise<RawAnswer> {
+  const socket = connect(port, "127.0.0.1");
+  socket.write(bytes);
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket) chunks.push(chunk as Buffer);
+  const text = Buffer.concat(chunks).toString("latin1");
+  const headEnd = text.indexOf("\r\n\r\n");
+  const [statusLine = "", ...lines] = text.slice(0, headEnd).split("\r\n");
+  return {
+    status: Number(statusLine.split(" ")[1]),
+    fields: lines.map((line) => {
+      const colon = line.indexOf(":");
+      return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
+    }),
+    body: text.slice(headEnd + 4),
+  };
+}

@@ -1,0 +1,194 @@
+import assert from "node:assert/strict";
+import { createHash, randomBytes } from "node:crypto";
+import { once } from "node:events";
+import { createServer, type RequestListener } from "node:http";
+import type { AddressInfo } from "node:net";
+import { test, type TestContext } from "node:test";
+import {
+  computeBinding,
+  createNonce,
+  fetchAttestationDocument,
+  parseAttestationDocument,
+} from "./attestation-document.ts";
+
+const NONCE = Buffer.alloc(32, 7);
+
+const DOCUMENT = {
+  version: 1,
+  stack: "hello/default",
+  algorithm: "RSA-OAEP-256+A256GCM",
+  publicKey: "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n",
+  keyId: `sha256:${"0a".repeat(32)}`,
+  keyOrigin: { kind: "ephemeral" },
+  nonce: NONCE.toString("base64url"),
+  binding: "0b".repeat(32),
+  tlsPublicKeySha256: null,
+  evidence: [{ type: "oidc-token", token: "aaa.bbb.ccc" }],
+  issuedAtUnixSeconds: 1_800_000_000,
+};
+
+test("binds stack, nonce and key as SHA-256 over length-prefixed or fixed fields", async () => {
+  const sha256 = (bytes: Uint8Array): Buffer => createHash("sha256").update(bytes).digest();
+  const spki = randomBytes(550);
+  for (const stack of ["", "hello/default", "grüße/süd", "x".repeat(300)]) {
+    const name = Buffer.from(stack, "utf8");
+    const length = Buffer.alloc(2);
+    length.writeUInt16BE(name.length);
+    const expected = sha256(
+      Buffer.concat([
+        Buffer.from("polaris-key-binding-v1\0", "latin1"),
+        length,
+        name,
+        NONCE,
+        sha256(spki),
+        Buffer.alloc(32),
+      ]),
+    );
+    assert.deepEqual(Buffer.from(await computeBinding({ stack, nonce: NONCE, spki })), expected);
+  }
+});
+
+test("binds to known bytes", async () => {
+  const binding = await computeBinding({ stack: "hello/default", nonce: NONCE, spki: Buffer.from("spki") });
+  assert.equal(
+    Buffer.from(binding).toString("hex"),
+    "e235688bc6b0f0e1e033ec1e9c7c2b03fe39f54a79caae0423713764afe055bf",
+  );
+});
+
+test("refuses to bind a nonce that is not 32 bytes long or a stack that has no length", async () => {
+  const spki = new Uint8Array();
+  for (const nonce of [new Uint8Array(), new Uint8Array(31), new Uint8Array(33)]) {
+    await assert.rejects(computeBinding({ stack: "a/b", nonce, spki }), TypeError);
+  }
+  await assert.rejects(computeBinding({ stack: "x".repeat(65536), nonce: NONCE, spki }), TypeError);
+});
+
+test("makes another nonce of 32 bytes each time", () => {
+  const first = createNonce();
+  assert.equal(first.length, 32);
+  assert.notDeepEqual(first, createNonce());
+});
+
+test("reads a document of either key origin", () => {
+  assert.deepEqual(parseAttestationDocument(DOCUMENT), DOCUMENT);
+  const keyOrigin = {
+    kind: "google-kms",
+    keyVersion: "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
+  };
+  assert.deepEqual(parseAttestationDocument({ ...DOCUMENT, keyOrigin }), { ...DOCUMENT, keyOrigin });
+});
+
+test("refuses a document without one of its members, or with one more", async (t) => {
+  for (const member of Object.keys(DOCUMENT)) {
+    await t.test(`without ${member}`, () => {
+      const { [member]: _, ...rest } = DOCUMENT as Record<string, unknown>;
+      assert.throws(() => parseAttestationDocument(rest), {
+        code: "EVIDENCE_MALFORMED",
+        message: `attestation document: document has no member ${member}`,
+      });
+    });
+  }
+  assert.throws(() => parseAttestationDocument({ ...DOCUMENT, more: 1 }), {
+    code: "EVIDENCE_MALFORMED",
+    message: "attestation document: document has an unknown member",
+  });
+});
+
+test("refuses members of another shape", async (t) => {
+  const evidence = DOCUMENT.evidence[0]!;
+  const cases: [string, object][] = [
+    ["another version", { version: 2 }],
+    ["a version as text", { version: "1" }],
+    ["another algorithm", { algorithm: "RSA-OAEP+A128GCM" }],
+    ["no stack", { stack: "" }],
+    ["two lines of stack", { stack: "a\nb" }],
+    ["a private key", { publicKey: "-----BEGIN PRIVATE KEY-----" }],
+    ["a key id in upper case", { keyId: DOCUMENT.keyId.toUpperCase() }],
+    ["a bare key id", { keyId: "0a".repeat(32) }],
+    ["a short nonce", { nonce: DOCUMENT.nonce.slice(1) }],
+    ["a nonce with stray bits", { nonce: `${DOCUMENT.nonce.slice(0, -1)}d` }],
+    ["a binding in upper case", { binding: DOCUMENT.binding.toUpperCase() }],
+    ["a TLS key, which this version does not know", { tlsPublicKeySha256: "00".repeat(32) }],
+    ["an unknown key origin", { keyOrigin: { kind: "azure-skr" } }],
+    ["a key origin as text", { keyOrigin: "ephemeral" }],
+    ["an ephemeral key with a version", { keyOrigin: { kind: "ephemeral", keyVersion: "1" } }],
+    ["a KMS key without a version", { keyOrigin: { kind: "google-kms" } }],
+    ["a KMS key of no project", { keyOrigin: { kind: "google-kms", keyVersion: "keys/1" } }],
+    ["no evidence", { evidence: [] }],
+    ["evidence that is not a list", { evidence }],
+    ["two pieces of evidence", { evidence: [evidence, evidence] }],
+    ["evidence of another type", { evidence: [{ ...evidence, type: "snp-report" }] }],
+    ["evidence with an unknown member", { evidence: [{ ...evidence, more: 1 }] }],
+    ["a token with blanks", { evidence: [{ ...evidence, token: "a b" }] }],
+    ["an endless token", { evidence: [{ ...evidence, token: "a".repeat(65537) }] }],
+    ["a time with a fraction", { issuedAtUnixSeconds: 1.5 }],
+  ];
+  for (const [name, change] of cases) {
+    await t.test(name, () => {
+      assert.throws(() => parseAttestationDocument({ ...DOCUMENT, ...change }), {
+        code: "EVIDENCE_MALFORMED",
+      });
+    });
+  }
+  for (const json of [undefined, null, 1, "document", [DOCUMENT]]) {
+    assert.throws(() => parseAttestationDocument(json), { code: "EVIDENCE_MALFORMED" });
+  }
+});
+
+test("asks for evidence over the nonce in base64url", async (t) => {
+  let asked: string | undefined;
+  const url = await serve(t, (req, res) => {
+    asked = req.url;
+    res.end(JSON.stringify(DOCUMENT));
+  });
+  assert.deepEqual(await fetchAttestationDocument(`${url}/app`, NONCE), DOCUMENT);
+  assert.equal(asked, `/app/polaris-container/attestation?nonce=${NONCE.toString("base64url")}`);
+});
+
+test("tells no evidence now, bad evidence and no endpoint apart", async (t) => {
+  const answer = (status: number, body: string, headers = {}): Promise<string> =>
+    serve(t, (_, res) => res.writeHead(status, headers).end(body));
+  const cases: [string, string][] = [
+    [await answer(503, "{}", { "polaris-error": "ATTESTATION_UNAVAILABLE" }), "ATTESTATION_UNAVAILABLE"],
+    [await answer(503, "{}", { "polaris-error": "VERIFICATION_FAILED" }), "ENDPOINT_UNREACHABLE"],
+    [await answer(404, JSON.stringify(DOCUMENT)), "ENDPOINT_UNREACHABLE"],
+    [await answer(200, "<html>"), "EVIDENCE_MALFORMED"],
+    [await answer(200, "{}"), "EVIDENCE_MALFORMED"],
+    ["http://127.0.0.1:1", "ENDPOINT_UNREACHABLE"],
+  ];
+  for (const [url, code] of cases) await assert.rejects(fetchAttestationDocument(url, NONCE), { code });
+});
+
+test("does not follow an endpoint to another one", async (t) => {
+  let visits = 0;
+  const other = await serve(t, (_, res) => {
+    visits++;
+    res.end(JSON.stringify(DOCUMENT));
+  });
+  const url = await serve(t, (req, res) => res.writeHead(307, { location: other + req.url }).end());
+  await assert.rejects(fetchAttestationDocument(url, NONCE), { code: "ENDPOINT_UNREACHABLE" });
+  assert.equal(visits, 0);
+});
+
+test("rejects with the signal's reason once it is aborted", async (t) => {
+  const controller = new AbortController();
+  const url = await serve(t, () => controller.abort(new Error("changed my mind")));
+  await assert.rejects(fetchAttestationDocument(url, NONCE, { signal: controller.signal }), {
+    message: "changed my mind",
+  });
+});
+
+test("takes a deadline that has passed for an endpoint that does not answer", async () => {
+  const signal = AbortSignal.abort(new DOMException("too late", "TimeoutError"));
+  await assert.rejects(fetchAttestationDocument("http://127.0.0.1:1", NONCE, { signal }), {
+    code: "ENDPOINT_UNREACHABLE",
+  });
+});
+
+async function serve(t: TestContext, listener: RequestListener): Promise<string> {
+  const server = createServer(listener).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => server.close().closeAllConnections());
+  return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+}

@@ -1,0 +1,161 @@
+import {
+  DEFAULT_HEADER_NAMES,
+  type HeaderNames,
+  passRequest,
+  type ReadRequest,
+  readRequest,
+  sealRequest,
+  type WireRequest,
+} from "./client-request.ts";
+import { openResponse } from "./client-response.ts";
+import { isPolarisError, PolarisError } from "./errors.ts";
+import { createEphemeralKeyHandler, type KeyHandler } from "./key-handler.ts";
+import { fetchPublicKey, importPublicKey, type RecipientKey } from "./public-key.ts";
+import { orAbort, singleFlight } from "./single-flight.ts";
+import { mountUrl } from "./system-request.ts";
+import {
+  type AttestationExpectations,
+  failedChecks,
+  type VerificationReport,
+  verifyAttestation,
+} from "./verify-attestation.ts";
+
+/** `sealed`: as wire v1 seals it; anything else is refused. `clear`: as any HTTP client sends it. */
+export type Protection = "sealed" | "clear";
+
+/** Why the client may seal to a key: exactly one reason. */
+export type ClientTrust =
+  /** SPKI in PEM that the caller got from a source it trusts. */
+  | { readonly publicKey: string }
+  /** The endpoint's key, once its evidence has been verified: before the first request, with a fresh nonce. */
+  | { readonly expect: AttestationExpectations }
+  /** Any key that the endpoint names: whoever answers can read everything. */
+  | { readonly insecureSkipVerification: true };
+
+export type ClientOptions = ClientTrust & {
+  /** The endpoint. */
+  readonly url: string | URL;
+  /** Where the proxy is mounted at the endpoint, if not at its root. */
+  readonly basePath?: string;
+  /** Default: `sealed`. */
+  readonly requests?: Protection;
+  /** Default: `sealed`. */
+  readonly responses?: Protection;
+  /** The key pair that responses are sealed to. Default: one RSA-4096 pair, born with the first request. */
+  readonly keyHandler?: KeyHandler;
+  readonly headerNames?: Partial<HeaderNames>;
+  /** Default: the global one. */
+  readonly fetch?: typeof globalThis.fetch;
+  /** Default: the clock. */
+  readonly nowUnixSeconds?: () => number;
+};
+
+export interface Client {
+  /**
+   * Like the global `fetch`, to this endpoint only. The body is sent and the response is opened in one piece. Redirects
+   * are returned, not followed: following one would leave the endpoint that was verified.
+   *
+   * @throws {PolarisError} VERIFICATION_FAILED (nothing was sent), RESPONSE_NOT_SEALED, ENVELOPE_OPEN_FAILED,
+   *   ENDPOINT_UNREACHABLE, REQUEST_INVALID; the signal's reason once it is aborted
+   */
+  readonly fetch: (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
+  /** The last verification, also one that failed; `undefined` before the first and where there is none. */
+  readonly verification: () => VerificationReport | undefined;
+}
+
+/** The requests of a verification and of a key have no caller's signal: many callers wait for them. */
+const PREPARATION_TIMEOUT_MS = 30_000;
+
+/**
+ * A client that seals requests to one endpoint and opens its responses. The key is found once and pinned: an endpoint
+ * that comes back with another one needs a new client, and with it a new verification.
+ *
+ * @throws {PolarisError} EXPECTATIONS_MISSING if not exactly one reason for trust is given
+ */
+export function createClient(options: ClientOptions): Client {
+  const { keyHandler = createEphemeralKeyHandler(), fetch = globalThis.fetch } = options;
+  const trust = readTrust(options);
+  const endpoint = new URL(options.basePath ?? "", options.url);
+  const names = { ...DEFAULT_HEADER_NAMES, ...options.headerNames };
+  // Whatever is not "clear" to the letter is sealed.
+  const sealsRequests = options.requests !== "clear";
+  const sealsResponses = options.responses !== "clear";
+  let verification: VerificationReport | undefined;
+
+  const recipientKey = singleFlight(async (): Promise<RecipientKey> => {
+    if ("publicKey" in trust) return await importPublicKey(trust.publicKey);
+    const request = { fetch, signal: AbortSignal.timeout(PREPARATION_TIMEOUT_MS) };
+    if ("insecureSkipVerification" in trust) return await fetchPublicKey(endpoint, request);
+    verification = await verifyAttestation({
+      url: endpoint,
+      expectations: trust.expect,
+      ...request,
+      ...(options.nowUnixSeconds === undefined ? {} : { nowUnixSeconds: options.nowUnixSeconds() }),
+    });
+    return trustedKey(verification);
+  });
+
+  async function prepare(request: ReadRequest): Promise<WireRequest> {
+    if ("expect" in trust) await recipientKey();
+    const responseKeyPem = sealsResponses ? await keyHandler.publicKeyPem() : undefined;
+    return sealsRequests
+      ? await sealRequest(request, await recipientKey(), names, responseKeyPem)
+      : passRequest(request, names, responseKeyPem);
+  }
+
+  async function send({ method, signal }: ReadRequest, wire: WireRequest): Promise<Response> {
+    try {
+      const response = await fetch(mountUrl(endpoint) + wire.target, {
+        method,
+        headers: wire.headers,
+        signal,
+        ...(wire.body === undefined ? {} : { body: wire.body }),
+        redirect: "manual",
+        // All sealed requests have one URL: a cache would mix them up. What a browser adds by itself would be clear.
+        cache: "no-store",
+        credentials: "omit",
+        referrerPolicy: "no-referrer",
+      });
+      return sealsResponses ? await openResponse(response, method, keyHandler.unwrap) : response;
+    } catch (cause) {
+      if (signal.aborted || isPolarisError(cause)) throw cause;
+      throw new PolarisError("ENDPOINT_UNREACHABLE", `cannot reach ${endpoint.origin}`, { cause });
+    }
+  }
+
+  return {
+    verification: () => verification,
+    fetch: async (input, init) => {
+      const request = await readRequest(endpoint, input, init);
+      request.signal.throwIfAborted();
+      const wire = await orAbort(request.signal, prepare(request));
+      return await send(request, wire);
+    },
+  };
+}
+
+/** The one reason for trust, read by value: `insecureSkipVerification: false` is none. */
+function readTrust(options: Partial<Record<TrustName, unknown>>): ClientTrust {
+  const { publicKey, expect, insecureSkipVerification } = options;
+  const reasons = [
+    ...(publicKey === undefined ? [] : [{ publicKey }]),
+    ...(expect === undefined ? [] : [{ expect }]),
+    ...(insecureSkipVerification === true ? [{ insecureSkipVerification }] : []),
+  ];
+  if (reasons.length === 1) return reasons[0] as ClientTrust;
+  throw new PolarisError(
+    "EXPECTATIONS_MISSING",
+    `client has ${reasons.length} reasons to trust the endpoint, expected one`,
+    { hint: "give expect (from the stack's lock), publicKey or insecureSkipVerification" },
+  );
+}
+
+type TrustName = "publicKey" | "expect" | "insecureSkipVerification";
+
+function trustedKey(report: VerificationReport): RecipientKey {
+  if (report.trusted && report.publicKey !== undefined) return report.publicKey;
+  const failed = failedChecks(report);
+  throw new PolarisError("VERIFICATION_FAILED", `endpoint is not the expected one: ${failed.join(", ")}`, {
+    details: { failed },
+  });
+}

@@ -1,0 +1,4 @@
+/** Lowercase hexadecimal text of bytes (RFC 4648 §8). */
+export function encodeHex(bytes: Uint8Array): string {
+  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
+}

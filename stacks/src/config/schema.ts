@@ -1,0 +1,214 @@
+import * as z from "zod";
+
+import {
+  argumentFormat,
+  cidrFormat,
+  durationFormat,
+  environmentNameFormat,
+  filePatternFormat,
+  nameFormat,
+  parseDurationMs,
+  portFormat,
+  urlPathFormat,
+  workloadVariableFormat,
+} from "./field-formats.ts";
+import type { Immutable } from "./immutable.ts";
+import { stackOverridesOf } from "./overrides.ts";
+
+/** Targets whose names are refused with "not available in this version" rather than as a typing mistake. */
+export const UNAVAILABLE_TARGETS: readonly string[] = ["gcp", "azure"];
+
+const encryptionMode = z.enum(["off", "optional", "required"]);
+
+const health = z
+  .strictObject({
+    path: urlPathFormat.exactOptional().meta({
+      description:
+        "Path that answers with a status from 200 to 399 once the workload is ready. Without it, the workload is ready when it accepts connections.",
+      examples: ["/healthz"],
+    }),
+    timeout: durationFormat.default("60s").meta({
+      description: "How long a deploy waits for the workload to become ready, from 1s to 30m.",
+      examples: ["60s", "2m"],
+    }),
+  })
+  .transform(({ timeout, ...rest }) => ({ ...rest, timeoutMs: parseDurationMs(timeout) }));
+
+const workload = z.strictObject({
+  image: z
+    .string()
+    .regex(/^[A-Za-z0-9]\S*$/, { error: "expected an image reference such as ghcr.io/acme/hello:1.4.2" })
+    .max(512, { error: "expected at most 512 characters" })
+    .exactOptional()
+    .meta({
+      description:
+        "Container image to run. Not supported by the local target in this version: use targets.local.run.",
+      examples: ["ghcr.io/acme/hello:1.4.2"],
+    }),
+  entrypoint: z.array(argumentFormat).default([]).meta({
+    description: "Replaces the image's entrypoint. Only with an image.",
+  }),
+  args: z.array(argumentFormat).default([]).meta({
+    description: "Replaces the image's command. Only with an image.",
+  }),
+  port: portFormat.exactOptional().meta({
+    description:
+      "Port on which the workload listens, given to it as PORT. Without it, local chooses a free port once and keeps it; on clouds it is 8000.",
+    examples: [8000],
+  }),
+  env: z
+    .record(workloadVariableFormat, argumentFormat)
+    .default({})
+    .meta({
+      description: "Environment variables of the workload. Public: they are measured and shown.",
+      examples: [{ LOG_LEVEL: "info" }],
+    }),
+  secrets: z
+    .record(
+      workloadVariableFormat,
+      z.strictObject({
+        fromEnv: environmentNameFormat.meta({
+          description:
+            "Variable of the deploying shell that holds the value. The value itself never stands here.",
+          examples: ["API_KEY"],
+        }),
+      }),
+    )
+    .default({})
+    .meta({
+      description:
+        "Environment variables of the workload whose values are read at deploy and never written to the lock, policies or logs.",
+      examples: [{ API_KEY: { fromEnv: "API_KEY" } }],
+    }),
+  health: health.prefault({}).meta({ description: "When the workload counts as ready." }),
+});
+
+const proxy = z.strictObject({
+  port: portFormat.exactOptional().meta({
+    description:
+      "Port of the endpoint. Without it, local chooses a free port once and keeps it; on clouds it is 3000.",
+    examples: [3000],
+  }),
+  encryption: z
+    .strictObject({
+      requests: encryptionMode.default("required").meta({
+        description: "Whether requests must be sealed: required refuses clear ones, off refuses sealed ones.",
+      }),
+      responses: encryptionMode.default("required").meta({
+        description:
+          "Whether responses must be sealed: required refuses requests that bring no response key.",
+      }),
+    })
+    .prefault({})
+    .meta({ description: "What the proxy seals and opens." }),
+  tls: z.literal("off").default("off").meta({
+    description: "TLS of the endpoint. Only off in this version: sealed bodies do not depend on it.",
+  }),
+  allowFrom: z
+    .array(cidrFormat)
+    .min(1)
+    .default(["0.0.0.0/0"])
+    .meta({
+      description:
+        "Address ranges that may reach the endpoint, for the cloud's firewall. On local the endpoint is on loopback and only this machine reaches it.",
+      examples: [["203.0.113.0/24"]],
+    }),
+});
+
+const key = z.strictObject({
+  kind: z.enum(["hsm", "ephemeral"]).default("hsm").meta({
+    description:
+      "hsm: a key of the key service that only the attested machine can use. ephemeral: born in the proxy, new at each start.",
+  }),
+  onDestroy: z.enum(["keep", "destroy"]).default("keep").meta({
+    description:
+      "What destroy does with the key unless a flag says otherwise. Destroying it needs the stack's name as confirmation.",
+  }),
+});
+
+const localTarget = z.strictObject({
+  run: z
+    .array(argumentFormat)
+    .min(1)
+    .refine((run) => run[0]?.trim() !== "", { error: "expected a program as the first entry" })
+    .exactOptional()
+    .meta({
+      description:
+        "Program and arguments to start in the project folder instead of an image. It listens on HOST and PORT.",
+      examples: [["node", "server.js"]],
+    }),
+  files: z
+    .array(filePatternFormat)
+    .min(1)
+    .exactOptional()
+    .meta({
+      description:
+        "Files that make the workload's identity. Wildcards: * and ? within a folder, ** across folders; a folder means all in it. Without it: the whole project folder. Never part of it: .git, .polaris, node_modules, polaris.yaml, polaris.lock.",
+      examples: [["server.js", "lib/**", "package-lock.json"]],
+    }),
+});
+
+/** The keys that a stack can override, each with its defaults. */
+const sections = {
+  workload: workload.prefault({}).meta({ description: "What runs, and how it is started." }),
+  proxy: proxy.prefault({}).meta({ description: "The proxy in front of the workload: the endpoint." }),
+  key: key.prefault({}).meta({ description: "The key that requests are sealed to." }),
+  attestation: z.strictObject({}).prefault({}).meta({
+    description:
+      "Further conditions on the machine that may use the key. None for local; they come with the cloud targets and can only narrow the built-in ones.",
+  }),
+  trust: z
+    .strictObject({
+      accept: z
+        .array(z.string().regex(/^[a-z][a-z0-9-]{0,63}$/, { error: "expected the id of a residual" }))
+        .default([])
+        .meta({
+          description: "Residuals that you accept, by the ids that verify prints.",
+          examples: [["local-no-tee"]],
+        }),
+    })
+    .prefault({})
+    .meta({ description: "What you accept although the target cannot exclude it." }),
+  targets: z
+    .strictObject({
+      local: localTarget.prefault({}).meta({
+        description: "This machine: child processes and simulated evidence, without confidential hardware.",
+      }),
+    })
+    .prefault({})
+    .meta({ description: "What only one target needs." }),
+};
+
+const target = z.enum(["local"]);
+const TARGET_DESCRIPTION =
+  "Where the stack runs. Only local in this version: simulated, and every output says so.";
+
+/**
+ * The one definition of polaris.yaml. Types, JSON Schema and docs/configuration.md derive from it; defaults stand
+ * nowhere else. What several keys together must satisfy is in check-config.ts.
+ */
+export const configSchema = z.strictObject({
+  version: z.literal(1).meta({ description: "Version of this file's format: 1." }),
+  name: nameFormat.meta({
+    description: "Name of the project: up to 30 characters of a-z, 0-9 and -, starting with a letter.",
+    examples: ["hello"],
+  }),
+  target: target.default("local").meta({ description: TARGET_DESCRIPTION }),
+  ...sections,
+  stacks: z
+    .record(
+      nameFormat,
+      stackOverridesOf({ target: target.meta({ description: TARGET_DESCRIPTION }), ...sections }),
+    )
+    .default({})
+    .meta({
+      description:
+        "Stacks by name, each with what differs from the rest of this file: maps are merged, everything else is replaced. Without --stack the stack is called default.",
+      examples: [{ dev: { proxy: { port: 3001 } } }],
+    }),
+});
+
+/** A validated polaris.yaml, with the overrides of one stack merged into it. */
+export type Config = Immutable<z.output<typeof configSchema>>;
+export type EncryptionMode = z.output<typeof encryptionMode>;
+export type TargetName = z.output<typeof target>;

@@ -1,0 +1,38 @@
+import type { PartStatus } from "../targets.ts";
+import type { ObservedPart } from "./supervisor/observe.ts";
+import { askProbes } from "./supervisor/probe.ts";
+
+/** Observed parts as a person wants to read them. A part is running if its process is there and answers its probes. */
+export async function describeParts(parts: readonly ObservedPart[]): Promise<PartStatus[]> {
+  return Promise.all(parts.map(describePart));
+}
+
+async function describePart(observed: ObservedPart): Promise<PartStatus> {
+  const { part } = observed;
+  switch (observed.state) {
+    case "absent":
+      return { part, state: "absent", pid: undefined, detail: "not there" };
+    case "launched":
+      return { part, state: "broken", pid: undefined, detail: "its start was interrupted" };
+    case "starting":
+      return { part, state: "starting", pid: undefined, detail: "its runner is there, it is not yet" };
+    case "running": {
+      const pid = observed.record.child?.pid;
+      const since = `pid ${pid ?? "?"}, since ${observed.record.startedAt}`;
+      if (observed.launch === undefined)
+        return { part, state: "broken", pid, detail: `${since}, its end was begun` };
+      return (await askProbes(observed.launch.spec.probes))
+        ? { part, state: "running", pid, detail: since }
+        : { part, state: "broken", pid, detail: `${since}, does not answer` };
+    }
+    case "exited": {
+      const { exitCode, signal, at, error } = observed.exit;
+      const how = error ?? (signal === null ? `ended with exit code ${exitCode}` : `ended by ${signal}`);
+      return { part, state: "exited", pid: undefined, detail: `${how}, at ${at}` };
+    }
+    case "runner-lost":
+      return { part, state: "broken", pid: observed.record.child?.pid, detail: "its runner was killed" };
+    case "corrupted":
+      return { part, state: "broken", pid: undefined, detail: observed.reason };
+  }
+}

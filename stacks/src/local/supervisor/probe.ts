@@ -1,0 +1,70 @@
+import { stat } from "node:fs/promises";
+import { request } from "node:http";
+import { connect } from "node:net";
+import type { NetConnectOpts } from "node:net";
+import type { Probe } from "./part-spec.ts";
+
+/** How long one question may take, in milliseconds, unless the probe says otherwise. */
+const PROBE_TIMEOUT_MS = 1_000;
+
+/** Asks all probes of a part once, at the same time. True if every one of them succeeds. */
+export async function askProbes(probes: readonly Probe[], signal?: AbortSignal): Promise<boolean> {
+  const answers = await Promise.all(probes.map((probe) => askProbe(probe, signal)));
+  return answers.every(Boolean);
+}
+
+async function askProbe(probe: Probe, signal: AbortSignal | undefined): Promise<boolean> {
+  if (probe.kind === "file") return hasBytes(probe.path);
+  const patience = withTimeout(probe.timeoutMs, signal);
+  if (probe.kind === "http") return askHttp(probe, patience);
+  return canConnect(
+    probe.kind === "tcp" ? { host: "127.0.0.1", port: probe.port } : { path: probe.path },
+    patience,
+  );
+}
+
+function withTimeout(timeoutMs = PROBE_TIMEOUT_MS, signal?: AbortSignal): AbortSignal {
+  const timeout = AbortSignal.timeout(timeoutMs);
+  return signal === undefined ? timeout : AbortSignal.any([timeout, signal]);
+}
+
+function askHttp(probe: Extract<Probe, { kind: "http" }>, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const question = request(
+      probe.url,
+      { agent: false, signal, headers: { connection: "close" } },
+      (response) => {
+        const status = response.statusCode ?? 0;
+        // The body does not matter, and may be endless.
+        response.destroy();
+        resolve(probe.expect === "200" ? status === 200 : status >= 200 && status < 400);
+      },
+    );
+    question.on("error", () => resolve(false));
+    question.end();
+  });
+}
+
+function canConnect(where: NetConnectOpts, signal: AbortSignal): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(where);
+    const finish = (answer: boolean) => {
+      signal.removeEventListener("abort", giveUp);
+      socket.destroy();
+      resolve(answer);
+    };
+    const giveUp = () => finish(false);
+    socket.once("connect", () => finish(true));
+    socket.on("error", giveUp);
+    signal.addEventListener("abort", giveUp);
+    if (signal.aborted) giveUp();
+  });
+}
+
+async function hasBytes(path: string): Promise<boolean> {
+  try {
+    return (await stat(path)).size > 0;
+  } catch {
+    return false;
+  }
+}

@@ -1,0 +1,207 @@
+import { existsSync } from "node:fs";
+import { readdir, rm } from "node:fs/promises";
+import { join } from "node:path";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { writeFileAtomic } from "../atomic-file.ts";
+import type { DeployedStack } from "../lock-file/schema.ts";
+import type { Plan } from "../plan.ts";
+import type {
+  Change,
+  Finding,
+  KeptKey,
+  StackLocation,
+  StackOperation,
+  StackStatus,
+  Target,
+} from "../targets.ts";
+import { readControlPlane } from "./control-plane.ts";
+import { ensureCredentials, loadCredentials } from "./credentials.ts";
+import type { Credentials } from "./credentials.ts";
+import { localEndpoint, trustUrl } from "./endpoints.ts";
+import { planPartConfigs } from "./part-configs.ts";
+import { planParts } from "./parts.ts";
+import { checkPorts, choosePorts } from "./ports.ts";
+import { acquireStackLock, breakStackLock } from "./stack-lock.ts";
+import { stackPaths } from "./stack-paths.ts";
+import type { StackPaths } from "./stack-paths.ts";
+import { createStackFolders, loadState, removeState, saveState } from "./state.ts";
+import type { LocalState } from "./state.ts";
+import { describeParts } from "./status.ts";
+import { converge } from "./supervisor/converge.ts";
+import { planChanges } from "./supervisor/next-step.ts";
+import { observe } from "./supervisor/observe.ts";
+import { fingerprintSecrets, PART_NAMES } from "./supervisor/part-spec.ts";
+import { readLog } from "./supervisor/read-log.ts";
+
+/** This machine: child processes, real cryptography, simulated evidence (docs/local.md). */
+export const localTarget: Target = {
+  name: "local",
+  check,
+  preview,
+  deploy,
+  exists,
+  status,
+  parts: PART_NAMES,
+  readLog: ({ projectDir, stack }, options) => readLog(stackPaths(projectDir, stack).stackDir, options),
+  destroy,
+  findKey: ({ projectDir, stack }) => findKey(stackPaths(projectDir, stack)),
+  unlock: ({ projectDir, stack }, options) => breakStackLock(stackPaths(projectDir, stack).stackDir, options),
+};
+
+async function check(plan: Plan, { projectDir, stack }: StackLocation): Promise<Finding[]> {
+  const paths = stackPaths(projectDir, stack);
+  return checkPorts(plan, await loadState(paths), await runningParts(paths));
+}
+
+async function preview(
+  plan: Plan,
+  { projectDir, stack }: StackLocation,
+  secrets: Readonly<Record<string, string>>,
+): Promise<Change[]> {
+  const paths = stackPaths(projectDir, stack);
+  const state = await loadState(paths);
+  const credentials = await loadCredentials(paths);
+  if (state === undefined || credentials === undefined) {
+    return PART_NAMES.map((part) => ({ part, action: "create", reason: "not deployed" }));
+  }
+  const { ports } = await choosePorts(plan, state, await runningParts(paths));
+  const desired = planParts(plan, paths, {
+    state: { ...state, ports },
+    configs: planPartConfigs(plan, paths, { ...state, ports }, credentials),
+    secrets: await fingerprintSecrets(paths.stackDir, secrets, { create: false }),
+    ambient: {},
+  });
+  return planChanges(desired, await observe(paths.stackDir));
+}
+
+async function deploy(
+  plan: Plan,
+  { projectDir, stack }: StackLocation,
+  secrets: Readonly<Record<string, string>>,
+  operation: StackOperation,
+): Promise<DeployedStack> {
+  const paths = stackPaths(projectDir, stack);
+  await createStackFolders(paths);
+  const release = await acquireStackLock(paths.stackDir, operation);
+  try {
+    const state = await settleState(plan, paths, operation);
+    const credentials = await ensureCredentials(paths);
+    const configs = planPartConfigs(plan, paths, state, credentials);
+    await writeFileAtomic(paths.trustConfig, configs.trust);
+    await writeFileAtomic(paths.tokenAgentConfig, configs.tokenAgent);
+    await converge({
+      stackDir: paths.stackDir,
+      desired: planParts(plan, paths, {
+        state,
+        configs,
+        secrets: await fingerprintSecrets(paths.stackDir, secrets, { create: true }),
+        ambient: operation.ambient,
+      }),
+      secretEnv: secrets,
+      onEvent: operation.onProgress,
+      signal: operation.signal,
+    });
+    return await readDeployment(plan, state, credentials, operation.signal);
+  } finally {
+    await release();
+  }
+}
+
+/** The stack's ports, kept or chosen, written down before anything listens on them. */
+async function settleState(plan: Plan, paths: StackPaths, operation: StackOperation): Promise<LocalState> {
+  const previous = await loadState(paths);
+  const { ports, moved } = await choosePorts(plan, previous, await runningParts(paths));
+  for (const part of moved) {
+    operation.warn(
+      "port-moved",
+      `somebody else listens on the port that ${part} had: it is ${ports[part]} now`,
+    );
+  }
+  const state: LocalState = { version: 1, name: plan.name, stack: plan.stack, ports };
+  await saveState(paths, state);
+  return state;
+}
+
+/** What polaris.lock remembers: asked from the control plane, never from the endpoint. */
+async function readDeployment(
+  plan: Plan,
+  state: LocalState,
+  credentials: Credentials,
+  signal: AbortSignal,
+): Promise<DeployedStack> {
+  const facts = await readControlPlane(plan, {
+    trustUrl: trustUrl(state),
+    administratorCredential: credentials.administrator,
+    signal,
+  });
+  return {
+    target: "local",
+    endpoint: localEndpoint(state),
+    encryption: { requests: plan.proxy.encryptRequests, responses: plan.proxy.encryptResponses },
+    publicKeyFingerprint: facts.key?.publicKeyFingerprint ?? null,
+    keyVersion: facts.key?.version ?? null,
+    instanceId: plan.identity.instanceId,
+    issuer: facts.issuer,
+    jwks: facts.jwks,
+    workload: plan.workload.filesSha256,
+    deployedAt: new Date().toISOString(),
+  };
+}
+
+/** A stack is there if its state is, or if anything of it runs: a lost state must not hide processes. */
+async function exists({ projectDir, stack }: StackLocation): Promise<boolean> {
+  const paths = stackPaths(projectDir, stack);
+  if (existsSync(paths.state)) return true;
+  return (await observe(paths.stackDir)).some((part) => part.state !== "absent");
+}
+
+async function status({ projectDir, stack }: StackLocation): Promise<StackStatus | undefined> {
+  const paths = stackPaths(projectDir, stack);
+  const state = await loadState(paths);
+  if (state === undefined) return undefined;
+  const parts = await describeParts(await observe(paths.stackDir));
+  return { endpoint: localEndpoint(state), healthy: parts.every((part) => part.state === "running"), parts };
+}
+
+async function destroy(
+  { projectDir, stack }: StackLocation,
+  options: { readonly destroyKey: boolean },
+  operation: StackOperation,
+): Promise<KeptKey | undefined> {
+  const paths = stackPaths(projectDir, stack);
+  if (!existsSync(paths.stackDir)) return undefined;
+  const release = await acquireStackLock(paths.stackDir, operation);
+  try {
+    await converge({
+      stackDir: paths.stackDir,
+      desired: "absent",
+      onEvent: operation.onProgress,
+      signal: operation.signal,
+    });
+    if (options.destroyKey || (await findKey(paths)) === undefined)
+      await rm(paths.trustDir, { recursive: true, force: true });
+    await removeState(paths);
+    return await findKey(paths);
+  } finally {
+    await release();
+    await removeIfEmpty(paths.stackDir);
+  }
+}
+
+async function findKey(paths: StackPaths): Promise<KeptKey | undefined> {
+  const keys = join(paths.trustDir, "kms");
+  return existsSync(keys) ? { where: paths.trustDir } : undefined;
+}
+
+async function runningParts(paths: StackPaths): Promise<ReadonlySet<string>> {
+  const observed = await observe(paths.stackDir);
+  return new Set(observed.filter((part) => part.state === "running").map((part) => part.part));
+}
+
+async function removeIfEmpty(folder: string): Promise<void> {
+  try {
+    if ((await readdir(folder)).length === 0) await rm(folder, { recursive: true });
+  } catch (cause) {
+    throw new PolarisError("STATE_UNWRITABLE", `cannot remove ${folder}`, { cause });
+  }
+}

@@ -1,0 +1,138 @@
+import { attestationCondition, subjectMapping } from "./attestation-condition.ts";
+import type { Config } from "./config/schema.ts";
+import type { StackLock } from "./lock-file/schema.ts";
+import { simulatedHardware } from "./local/simulated-hardware.ts";
+
+/** Encryption of one direction at the proxy. */
+export type EncryptionMode = "off" | "optional" | "required";
+
+/**
+ * Everything that a target needs to know, decided once: a pure function of the configuration (with the stack's overrides)
+ * and the stack's lock. Targets and programs get a Plan and never read configuration.
+ */
+export interface Plan {
+  readonly target: "local";
+  readonly name: string;
+  readonly stack: string;
+  /** `<name>/<stack>`: what the evidence and the proxy call this stack. */
+  readonly qualifiedName: string;
+  readonly workload: {
+    readonly run: readonly string[];
+    /** Identity of the workload: SHA-256 over its files, from the lock. */
+    readonly filesSha256: string;
+    /** Asked for in the configuration; absent means that the target chooses. */
+    readonly port: number | undefined;
+    readonly env: Readonly<Record<string, string>>;
+    readonly healthPath: string | undefined;
+    readonly healthTimeoutMs: number;
+  };
+  readonly proxy: {
+    readonly port: number | undefined;
+    readonly encryptRequests: EncryptionMode;
+    readonly encryptResponses: EncryptionMode;
+  };
+  readonly key: {
+    readonly kind: "hsm" | "ephemeral";
+    readonly onDestroy: "keep" | "destroy";
+    readonly project: string;
+    readonly location: string;
+    readonly keyRing: string;
+    readonly name: string;
+  };
+  readonly identity: {
+    readonly projectId: string;
+    readonly projectNumber: string;
+    readonly zone: string;
+    readonly instanceName: string;
+    readonly instanceId: string;
+    readonly serviceAccount: string;
+  };
+  readonly keyPolicy: KeyPolicy;
+  /** Residuals accepted by name (`trust.accept`). */
+  readonly acceptedResiduals: readonly string[];
+}
+
+/** Who may use the key: the condition on the evidence, and the one principal that the key's grant names. */
+export interface KeyPolicy {
+  readonly poolId: string;
+  readonly providerId: string;
+  /** Audience of the token exchange: the provider's full resource name. */
+  readonly audience: string;
+  /** CEL, made by the typed builder. */
+  readonly condition: string;
+  /** CEL expression of `google.subject`. */
+  readonly subjectMapping: string;
+  /** The attested principal: exactly one instance. */
+  readonly member: string;
+}
+
+/** Location of the simulated key service: the same word in names, conditions and documents. */
+const LOCAL_LOCATION = "local";
+
+export function planStack(config: Config, stack: string, lock: StackLock): Plan {
+  const { workload, proxy, key } = config;
+  const run = config.targets.local.run ?? [];
+  return {
+    target: "local",
+    name: config.name,
+    stack,
+    qualifiedName: `${config.name}/${stack}`,
+    workload: {
+      run,
+      filesSha256: lock.workload.files.sha256,
+      port: workload.port,
+      env: workload.env,
+      healthPath: workload.health.path,
+      healthTimeoutMs: workload.health.timeoutMs,
+    },
+    proxy: {
+      port: proxy.port,
+      encryptRequests: proxy.encryption.requests,
+      encryptResponses: proxy.encryption.responses,
+    },
+    key: {
+      kind: key.kind,
+      onDestroy: key.onDestroy,
+      project: lock.projectId,
+      location: LOCAL_LOCATION,
+      keyRing: lock.names.keyRing,
+      name: lock.names.key,
+    },
+    identity: {
+      projectId: lock.projectId,
+      projectNumber: lock.projectNumber,
+      zone: lock.zone,
+      instanceName: lock.names.instance,
+      instanceId: lock.instanceId,
+      serviceAccount: serviceAccountEmail(lock),
+    },
+    keyPolicy: planKeyPolicy(lock),
+    acceptedResiduals: config.trust.accept,
+  };
+}
+
+/** The policy of a stack depends on names only: `polaris lock` can write it before anything exists. */
+export function planKeyPolicy(names: Omit<StackLock, "policy" | "workload">): KeyPolicy {
+  const pool = `projects/${names.projectNumber}/locations/global/workloadIdentityPools/${names.names.pool}`;
+  return {
+    poolId: names.names.pool,
+    providerId: names.names.provider,
+    audience: `//iam.googleapis.com/${pool}/providers/${names.names.provider}`,
+    condition: attestationCondition({
+      softwareName: simulatedHardware.softwareName,
+      hardwareModels: [simulatedHardware.hardwareModel],
+      secureBoot: true,
+      projectNumber: names.projectNumber,
+      instanceId: names.instanceId,
+      zone: names.zone,
+      serviceAccount: serviceAccountEmail(names),
+    }),
+    subjectMapping: subjectMapping(),
+    member: `principal://iam.googleapis.com/${pool}/subject/gcpcvm::${names.projectNumber}::${names.instanceId}`,
+  };
+}
+
+/** The service account of the (simulated) machine, as its evidence names it. */
+export function serviceAccountEmail(lock: Pick<StackLock, "names" | "projectId">): string {
+  return `${lock.names.serviceAccount}@${lock.projectId}.iam.gserviceaccount.com`;
+}
