@@ -31,15 +31,24 @@ export function describeChanges(
     change.action,
     change.reason,
   ]);
-  const locks = lockChanges.map((change) =>
-    change.from === undefined
-      ? `  + ${change.field}`
-      : `  ~ ${change.field}: ${change.from} → ${change.to ?? "removed"}`,
-  );
   return [
     heading,
     formatColumns(rows),
-    ...(locks.length > 0 ? ["polaris.lock", ...locks] : []),
+    ...describeLockChanges(lockChanges),
     `${changed.length} to change, ${changes.length - changed.length} the same`,
   ].join("\n");
+}
+
+/** A stack that is new in the lock is one line; what changes in it is told value by value. */
+function describeLockChanges(changes: readonly LockDifference[]): string[] {
+  if (changes.length === 0) return [];
+  if (changes.every((change) => change.from === undefined)) {
+    return ["  +  polaris.lock gets this stack's names, workload identity and key policy"];
+  }
+  return [
+    "polaris.lock",
+    ...changes.map(
+      (change) => `  ~ ${change.field}: ${change.from ?? "(new)"} → ${change.to ?? "(removed)"}`,
+    ),
+  ];
 }

@@ -30,11 +30,11 @@ export interface CommandContext {
   /** Aborted by the first Ctrl-C or SIGTERM. */
   readonly signal: AbortSignal;
   /** Something for people on stderr, or an event with --json=stream. Silent with --quiet. */
-  note(text: string): void;
+  readonly note: (text: string) => void;
   /** A machine-readable event: printed only with --json=stream. */
-  event(type: string, fields: Readonly<Record<string, unknown>>): void;
+  readonly event: (type: string, fields: Readonly<Record<string, unknown>>) => void;
   /** Repeated at the end, so that it does not scroll away before the failure that it explains. */
-  warn(code: string, message: string): void;
+  readonly warn: (code: string, message: string) => void;
 }
 
 /** What a command gives back: printing and exit code are decided here, once for all commands. */

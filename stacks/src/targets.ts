@@ -59,7 +59,7 @@ export interface StackOperation {
   /** What a process of the user may have of the deployer's environment: PATH and the like. */
   readonly ambient: Readonly<Record<string, string>>;
   readonly onProgress: (event: ProgressEvent) => void;
-  warn(code: string, message: string): void;
+  readonly warn: (code: string, message: string) => void;
 }
 
 /** What a command line can do with a stack, wherever it runs. A new target is one folder that gives this. */

@@ -37,11 +37,9 @@ test("an unknown key is named with line, column and the nearest known key", asyn
   const document = await project.json(["deploy", "--yes"]);
   assert.equal(document.error?.code, "CONFIG_INVALID");
   assert.equal(document.error?.exitCode, 2);
-  assert.deepEqual(
-    [document.error?.details.problems[0].line, document.error?.details.problems[0].column],
-    [3, 1],
-  );
-  assert.match(document.error?.message ?? "", /did you mean "workload"/);
+  assert.match(document.error?.message ?? "", /polaris\.yaml:3:1: .*"worklaod".*did you mean "workload"/);
+  const problem = document.error?.details.problems.find((found: { line: number }) => found.line === 3);
+  assert.equal(problem.column, 1);
 });
 
 test("a YAML syntax error has line and column", async (context) => {
@@ -144,7 +142,7 @@ test("the second of two deploys exits 12 at once and says who holds the stack si
   first.child.kill("SIGINT");
   const cancelled = await first.finished;
   assert.equal(cancelled.exitCode, 8, cancelled.stderr);
-  assert.match(cancelled.stderr, /next deploy goes on/);
+  assert.match(cancelled.stderr, /hint: its state is consistent/);
   assert.equal((await project.run(["destroy", "--yes"])).exitCode, 0);
   assert.deepEqual(await processesOf(project.dir), []);
 });
@@ -216,14 +214,14 @@ test("an unknown command and an unknown flag are usage errors", async (context) 
 test("a full disk stops the deploy with a clear error, and the next one goes on", async (context) => {
   const dir = await mkdtemp(join(tmpdir(), "polaris-full-"));
   const mounted = await succeeds("mount", ["-t", "tmpfs", "-o", "size=256k", "tmpfs", dir]);
-  context.after(() => rm(dir, { recursive: true, force: true }));
+  context.after(async () => {
+    await succeeds("umount", ["-l", dir]);
+    await rm(dir, { recursive: true, force: true });
+  });
   if (!mounted) {
     context.skip("cannot mount a small file system here");
     return;
   }
-  context.after(async () => {
-    await succeeds("umount", ["-l", dir]);
-  });
   const project = await createProject(context);
   for (const file of ["polaris.yaml", "server.js", "package.json"]) {
     await writeFile(join(dir, file), await readFile(join(project.dir, file)));

@@ -45,7 +45,10 @@ async function destroy(context: CommandContext, flags: DestroyFlags): Promise<Co
   const [isThere, key] = await Promise.all([target.exists(location), target.findKey(location)]);
   if (!isThere && (key === undefined || !destroyKey)) {
     throw new PolarisError("STACK_NOT_FOUND", `stack "${location.stack}" is not deployed`, {
-      ...(key === undefined ? {} : { hint: `its key is kept in ${key.where}; --destroy-key destroys it` }),
+      hint:
+        key === undefined
+          ? "nothing is left to destroy"
+          : `its key is kept in ${key.where}; --destroy-key destroys it`,
     });
   }
   await confirm(context, `Destroy stack "${location.stack}" on ${location.target}?`);

@@ -58,10 +58,10 @@ async function request(
       hint: `start it with a slash: /${path}`,
     });
   }
-  const body = await readRequestBody(flags.data, context.cwd);
+  const body = await readRequestBody(flags.data);
   if (flags.insecureNoVerify === true)
     context.warn("insecure", "INSECURE: the key was not verified (--insecure-no-verify)");
-  const client = await createStackClient({
+  const client = createStackClient({
     lockFile: await loadExpectationLock(location, flags.lock),
     stack: location.stack,
     ...(isUrl ? { url: new URL(path).origin } : {}),
@@ -90,7 +90,7 @@ async function request(
     }
     if (flags.output === undefined) printResultBytes(bytes);
     else {
-      await writeResponseBody(flags.output, context.cwd, bytes);
+      await writeResponseBody(flags.output, bytes);
       if (flags.quiet !== true) printNote(`${bytes.length} bytes written to ${flags.output}`);
     }
   }

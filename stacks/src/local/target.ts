@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readdir, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
-import { writeFileAtomic } from "../atomic-file.ts";
+import { errnoOf, writeFileAtomic } from "../atomic-file.ts";
 import type { DeployedStack } from "../lock-file/schema.ts";
 import type { Plan } from "../plan.ts";
 import type {
@@ -44,7 +44,7 @@ export const localTarget: Target = {
   parts: PART_NAMES,
   readLog: ({ projectDir, stack }, options) => readLog(stackPaths(projectDir, stack).stackDir, options),
   destroy,
-  findKey: ({ projectDir, stack }) => findKey(stackPaths(projectDir, stack)),
+  findKey: async ({ projectDir, stack }) => findKey(stackPaths(projectDir, stack)),
   unlock: ({ projectDir, stack }, options) => breakStackLock(stackPaths(projectDir, stack).stackDir, options),
 };
 
@@ -84,6 +84,7 @@ async function deploy(
   await createStackFolders(paths);
   const release = await acquireStackLock(paths.stackDir, operation);
   try {
+    await warnOfOtherKeys(plan, paths, operation);
     const state = await settleState(plan, paths, operation);
     const credentials = await ensureCredentials(paths);
     const configs = planPartConfigs(plan, paths, state, credentials);
@@ -188,9 +189,26 @@ async function destroy(
   }
 }
 
+/** The key rings that the trust services keep; the folder of one that has a key is never empty. */
+async function listKeyRings(paths: StackPaths): Promise<string[]> {
+  return readdir(join(paths.trustDir, "kms")).catch((cause: unknown) => {
+    if (errnoOf(cause) === "ENOENT") return [];
+    throw new PolarisError("STATE_CORRUPT", `cannot read ${paths.trustDir}`, { cause });
+  });
+}
+
 async function findKey(paths: StackPaths): Promise<KeptKey | undefined> {
-  const keys = join(paths.trustDir, "kms");
-  return existsSync(keys) ? { where: paths.trustDir } : undefined;
+  return (await listKeyRings(paths)).length > 0 ? { where: paths.trustDir } : undefined;
+}
+
+/** With other names in polaris.lock the stack gets another key: that must not happen unnoticed. */
+async function warnOfOtherKeys(plan: Plan, paths: StackPaths, operation: StackOperation): Promise<void> {
+  const others = (await listKeyRings(paths)).filter((keyRing) => keyRing !== plan.key.keyRing);
+  if (others.length === 0) return;
+  operation.warn(
+    "other-key",
+    `this stack had another key, of another polaris.lock: it is still in ${join(paths.trustDir, "kms", others.join(", "))}, and not in use`,
+  );
 }
 
 async function runningParts(paths: StackPaths): Promise<ReadonlySet<string>> {
