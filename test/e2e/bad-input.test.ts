@@ -172,7 +172,7 @@ test("a corrupted key is not replaced by a new one", async (context) => {
   assert.equal((await project.run(["deploy", "--yes"])).exitCode, 0);
   assert.equal((await project.run(["destroy", "--yes"])).exitCode, 0);
   const key = (await listFiles(join(project.dir, ".polaris/default/trust"))).find((path) =>
-    path.includes("cryptoKey"),
+    path.endsWith("/1.pem"),
   );
   assert.ok(key !== undefined);
   await writeFile(key, "not a key");
