@@ -4,6 +4,7 @@
  * with {@link parseProxyEnvironment}, and docs/proxy.md is a print of {@link PROXY_VARIABLES}.
  */
 import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { nearestName } from "@polaris-cvm/sdk/nearest-name";
 import * as z from "zod";
 import {
   PROXY_VARIABLES,
@@ -11,7 +12,6 @@ import {
   googleEnvironmentSchema,
 } from "./environment-variables.ts";
 import type { EncryptionMode, LogLevel } from "./environment-variables.ts";
-import { findNearestName } from "./nearest-name.ts";
 import { readOriginalNames } from "./original-environment.ts";
 
 export { ENCRYPTION_MODES, LOG_LEVELS, PROXY_VARIABLES } from "./environment-variables.ts";
@@ -82,7 +82,7 @@ export function parseProxyEnvironment(environment: Readonly<Record<string, strin
   const { texts, warnings, problems, knownNames } = readOriginalNames(environment, PROXY_VARIABLES);
   for (const name of Object.keys(environment)) {
     if (knownNames.has(name) || !STRICT_PREFIXES.some((prefix) => name.startsWith(prefix))) continue;
-    const nearest = findNearestName(name, knownNames);
+    const nearest = nearestName(name, [...knownNames]);
     problems.push(`${name} is not known${nearest === undefined ? "" : `, did you mean ${nearest}`}`);
   }
 

@@ -1,7 +1,7 @@
+import { nearestName } from "@polaris-cvm/sdk/nearest-name";
 import type * as z from "zod";
 
 import { knownKeysAt } from "./json-schema.ts";
-import { nearestName } from "./nearest-name.ts";
 import type { ConfigPath } from "./parse-yaml.ts";
 import { formatPath } from "./problems.ts";
 import type { ConfigProblem } from "./problems.ts";

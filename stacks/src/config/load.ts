@@ -1,12 +1,12 @@
 import { dirname, resolve } from "node:path";
 
 import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { nearestName } from "@polaris-cvm/sdk/nearest-name";
 
 import { checkConfig } from "./check-config.ts";
 import { describeIssue } from "./describe-issue.ts";
 import { nameFormat } from "./field-formats.ts";
 import { freezeTree } from "./immutable.ts";
-import { nearestName } from "./nearest-name.ts";
 import { isMap, mergeOverrides } from "./overrides.ts";
 import { parseYaml } from "./parse-yaml.ts";
 import { problemsError } from "./problems.ts";
