@@ -40,8 +40,11 @@ export function validateClaims(claims: AttestationClaims, policy: ClaimPolicy): 
     {
       id: "debug",
       ok: policy.debugStatus === undefined || claims.debugStatus === policy.debugStatus,
-      expected: policy.debugStatus ?? "any: this target's value says nothing",
-      actual: claims.debugStatus,
+      expected: policy.debugStatus ?? "any",
+      actual:
+        policy.debugStatus === undefined
+          ? `${claims.debugStatus}, which says nothing here`
+          : claims.debugStatus,
     },
     {
       id: "project",

@@ -1,8 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { ATTESTATION_AUDIENCE } from "@polaris-cvm/sdk";
-import { PolarisError } from "@polaris-cvm/sdk/errors";
 import * as z from "zod";
-import { isErrno } from "../trust/durable-file.ts";
+import { loadJsonConfig, parseServiceConfig } from "../trust/json-config.ts";
 
 const path = z.string().startsWith("/", "expected an absolute path");
 
@@ -38,34 +36,10 @@ export type TokenAgentConfig = z.infer<typeof configSchema>;
 
 /** @throws {PolarisError} CONFIG_FILE_NOT_FOUND, CONFIG_UNREADABLE, CONFIG_SYNTAX or CONFIG_INVALID */
 export async function loadTokenAgentConfig(path: string): Promise<TokenAgentConfig> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    const code = isErrno(cause, "ENOENT") ? "CONFIG_FILE_NOT_FOUND" : "CONFIG_UNREADABLE";
-    throw new PolarisError(code, `cannot read ${path}`, { cause });
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new PolarisError("CONFIG_SYNTAX", `${path} is not JSON`, { cause });
-  }
-  return parseTokenAgentConfig(value);
+  return parseTokenAgentConfig(await loadJsonConfig(path));
 }
 
 /** @throws {PolarisError} CONFIG_INVALID with every problem */
 export function parseTokenAgentConfig(value: unknown): TokenAgentConfig {
-  const result = configSchema.safeParse(value);
-  if (result.success) return result.data;
-  const problems = result.error.issues.map(
-    ({ path, message }) => `${path.join(".") || "the document"}: ${message}`,
-  );
-  throw new PolarisError(
-    "CONFIG_INVALID",
-    `the configuration of the token agent is invalid: ${problems.join("; ")}`,
-    {
-      details: { problems },
-    },
-  );
+  return parseServiceConfig(configSchema, value, "the token agent");
 }

@@ -1,8 +1,7 @@
-import { readFile } from "node:fs/promises";
-import { isPolarisError, PolarisError } from "@polaris-cvm/sdk/errors";
+import { isPolarisError } from "@polaris-cvm/sdk/errors";
 import * as z from "zod";
 import { compileCondition, compileMapping } from "./cel.ts";
-import { isErrno } from "./durable-file.ts";
+import { loadJsonConfig, parseServiceConfig } from "./json-config.ts";
 import { KMS_ROLES, SERVICE_ACCOUNT_ROLES } from "./iam-roles.ts";
 
 const sha256Schema = z.string().regex(/^[0-9a-f]{64}$/, "expected 64 lowercase hex characters");
@@ -99,36 +98,12 @@ export type TrustConfigInput = z.input<typeof configSchema>;
  * @throws {PolarisError} CONFIG_FILE_NOT_FOUND, CONFIG_UNREADABLE, CONFIG_SYNTAX or CONFIG_INVALID with every problem
  */
 export async function loadTrustConfig(path: string): Promise<TrustConfig> {
-  let text: string;
-  try {
-    text = await readFile(path, "utf8");
-  } catch (cause) {
-    const code = isErrno(cause, "ENOENT") ? "CONFIG_FILE_NOT_FOUND" : "CONFIG_UNREADABLE";
-    throw new PolarisError(code, `cannot read ${path}`, { cause });
-  }
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch (cause) {
-    throw new PolarisError("CONFIG_SYNTAX", `${path} is not JSON`, { cause });
-  }
-  return parseTrustConfig(value);
+  return parseTrustConfig(await loadJsonConfig(path));
 }
 
 /** @throws {PolarisError} CONFIG_INVALID with every problem */
 export function parseTrustConfig(value: unknown): TrustConfig {
-  const result = configSchema.safeParse(value);
-  if (result.success) return result.data;
-  const problems = result.error.issues.map(
-    ({ path, message }) => `${path.join(".") || "the document"}: ${message}`,
-  );
-  throw new PolarisError(
-    "CONFIG_INVALID",
-    `the configuration of the trust services is invalid: ${problems.join("; ")}`,
-    {
-      details: { problems },
-    },
-  );
+  return parseServiceConfig(configSchema, value, "the trust services");
 }
 
 /** Ids become names of folders, and some file systems do not tell upper from lower case. */
