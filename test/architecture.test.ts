@@ -1,0 +1,87 @@
+import assert from "node:assert/strict";
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join, relative, resolve } from "node:path";
+import { test } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const ROOT = fileURLToPath(new URL("..", import.meta.url));
+const PACKAGES = ["sdk", "proxy", "stacks", "images", "cli"];
+
+/** What each room may import: its own files, and these. Tests may import everything. */
+const MAY_IMPORT: Readonly<Record<string, RegExp>> = {
+  sdk: /^jose$/,
+  proxy: /^(node:|undici$|pino$|zod$|@polaris-cvm\/sdk($|\/))/,
+  stacks: /^(node:|zod$|yaml$|jose$|@polaris-cvm\/(sdk($|\/)|images\/|proxy\/environment$))/,
+  "stacks/src/local/trust": /^(node:|zod$|jose$|@marcbachmann\/cel-js$|@polaris-cvm\/sdk\/errors$)/,
+  images: /^(node:|@polaris-cvm\/sdk($|\/))/,
+  cli: /^(node:|commander$|inquirer$|@polaris-cvm\/(sdk|stacks)($|\/))/,
+};
+
+interface Import {
+  readonly file: string;
+  readonly specifier: string;
+}
+
+async function listSources(): Promise<string[]> {
+  const files: string[] = [];
+  for (const name of PACKAGES) {
+    const entries = await readdir(join(ROOT, name), { recursive: true, withFileTypes: true });
+    for (const entry of entries) {
+      const path = relative(ROOT, join(entry.parentPath, entry.name));
+      const isTest = path.endsWith(".test.ts") || path.includes("/testing/") || path.endsWith("-fixture.ts");
+      if (entry.isFile() && path.endsWith(".ts") && !isTest && !path.includes("node_modules")) files.push(path);
+    }
+  }
+  return files;
+}
+
+async function listImports(files: readonly string[]): Promise<Import[]> {
+  const imports: Import[] = [];
+  for (const file of files) {
+    const text = await readFile(join(ROOT, file), "utf8");
+    for (const match of text.matchAll(/(?:^|\s)(?:from|import)\s*\(?\s*"([^"]+)"/g)) {
+      imports.push({ file, specifier: match[1] ?? "" });
+    }
+  }
+  return imports;
+}
+
+function roomOf(file: string): string {
+  return file.startsWith("stacks/src/local/trust/") ? "stacks/src/local/trust" : (file.split("/")[0] ?? "");
+}
+
+test("every import goes in the direction that docs/architecture.md draws", async () => {
+  const files = await listSources();
+  assert.ok(files.length > 100, `only ${files.length} files found`);
+  const wrong: string[] = [];
+  for (const { file, specifier } of await listImports(files)) {
+    const room = roomOf(file);
+    if (specifier.startsWith(".")) {
+      const target = relative(ROOT, resolve(ROOT, dirname(file), specifier));
+      if (!target.startsWith(`${room}/`)) wrong.push(`${file} imports ${target}`);
+    } else if (!MAY_IMPORT[room]?.test(specifier)) {
+      wrong.push(`${file} imports ${specifier}`);
+    }
+  }
+  assert.deepEqual(wrong, []);
+});
+
+test("no file has a name that says nothing", async () => {
+  const files = await listSources();
+  assert.deepEqual(
+    files.filter((file) => /(^|\/)(utils?|helpers?|common|misc|types)\.ts$/.test(file)),
+    [],
+  );
+});
+
+test("the environment is read in the config modules and nowhere else", async () => {
+  const readers: string[] = [];
+  for (const file of await listSources()) {
+    if (/process\.env\b/.test(await readFile(join(ROOT, file), "utf8"))) readers.push(file);
+  }
+  assert.deepEqual(readers.sort(), [
+    "cli/src/process-environment.ts",
+    "proxy/src/config.ts",
+    "stacks/src/local/supervisor/part-runner.ts",
+  ]);
+});

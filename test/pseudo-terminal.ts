@@ -1,0 +1,81 @@
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { fileURLToPath } from "node:url";
+
+const POLARIS = fileURLToPath(new URL("../cli/bin/polaris.js", import.meta.url));
+
+/** Python's way to run the command that follows in a terminal of its own, with its exit code. */
+const PYTHON = "import os,pty,sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+
+type WrapCommand = (words: readonly string[]) => readonly string[];
+
+/** What gives a program a terminal here: util-linux's `script`, otherwise Python; undefined if there is neither. */
+const wrapCommand = findTerminal();
+
+/** Why a test that needs a terminal cannot run here, or false. */
+export const NO_TERMINAL = wrapCommand === undefined && "neither util-linux's script nor python3 is here";
+
+/** `polaris` in front of a person: stdin, stdout and stderr are one terminal. */
+export interface TerminalSession {
+  /** Resolves when what is on the screen after the last match matches; rejects if the command ends before. */
+  screen(pattern: RegExp): Promise<void>;
+  type(keys: string): void;
+  /** What the terminal got, colours included; resolves at the end of the command. */
+  readonly finished: Promise<{ readonly exitCode: number | null; readonly text: string }>;
+}
+
+export const CONTROL_C = "\u0003";
+export const ENTER = "\r";
+export const ARROW_DOWN = "\u001B[B";
+
+export function startInTerminal(
+  args: readonly string[],
+  cwd: string,
+  env: Readonly<Record<string, string>> = {},
+): TerminalSession {
+  const [command = "", ...words] = wrapCommand?.([process.execPath, POLARIS, ...args]) ?? [];
+  const child = spawn(command, words, {
+    cwd,
+    env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/tmp", TERM: "xterm", ...env },
+    stdio: ["pipe", "pipe", "inherit"],
+  });
+  let text = "";
+  let seen = 0;
+  const listeners = new Set<() => void>();
+  child.stdout.setEncoding("utf8").on("data", (piece: string) => {
+    text += piece;
+    for (const listener of listeners) listener();
+  });
+  const finished = once(child, "close").then(([exitCode]) => ({ exitCode: exitCode as number | null, text }));
+  return {
+    finished,
+    type: (keys) => child.stdin.write(keys),
+    screen: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          const match = pattern.exec(text.slice(seen));
+          if (match === null) return;
+          seen += match.index + match[0].length;
+          listeners.delete(look);
+          resolve();
+        };
+        listeners.add(look);
+        void finished.then(() => reject(new Error(`ended before ${String(pattern)}:\n${text}`)));
+        look();
+      }),
+  };
+}
+
+function findTerminal(): WrapCommand | undefined {
+  if (spawnSync("script", ["--version"], { encoding: "utf8" }).stdout?.includes("util-linux") === true) {
+    return (words) => ["script", "-qec", words.map(quote).join(" "), "/dev/null"];
+  }
+  if (spawnSync("python3", ["-c", "import pty"]).status === 0) {
+    return (words) => ["python3", "-c", PYTHON, ...words];
+  }
+  return undefined;
+}
+
+function quote(word: string): string {
+  return `'${word.replaceAll("'", `'"'"'`)}'`;
+}
