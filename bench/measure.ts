@@ -17,17 +17,17 @@ export interface Bench {
 }
 
 /** One measured thing. How fast a machine is, is no news: what counts is the ratio to a reference of the same minutes. */
-export interface Row {
-  readonly what: string;
-  /** In milliseconds. */
-  readonly samplesMs: readonly number[];
-  readonly reference?: Reference;
+export interface Row extends Samples {
+  readonly reference?: Samples;
   /** The run fails if the median is more than this many times the reference's. */
   readonly maxRatio?: number;
+  /** What it is the sum of, in the order in which it happens. */
+  readonly legs?: readonly Samples[];
 }
 
-export interface Reference {
+export interface Samples {
   readonly what: string;
+  /** In milliseconds. */
   readonly samplesMs: readonly number[];
 }
 

@@ -44,7 +44,8 @@ export async function runPolaris(bench: Bench, args: readonly string[], cwd = be
 /**
  * Runs this very Node and waits for its end. Ctrl-C in the terminal does not reach it, only the bench's signal does.
  *
- * @throws {RunError} if the exit code is not 0; the signal's reason if that ended it
+ * @throws {RunError} if the exit code is not 0
+ * @throws {Error} if it takes too long; the signal's reason if that ended it
  */
 export async function runNode(bench: Bench, args: readonly string[], cwd = bench.tempDir): Promise<Run> {
   bench.signal.throwIfAborted();
@@ -65,12 +66,13 @@ export async function runNode(bench: Bench, args: readonly string[], cwd = bench
   let stderr = "";
   child.stderr.setEncoding("utf8").on("data", (text: string) => (stderr += text));
 
-  const ending = AbortSignal.any([bench.signal, AbortSignal.timeout(TIMEOUT_MS)]);
-  const stopEnding = endOnAbort(ending, child);
+  const timeout = AbortSignal.timeout(TIMEOUT_MS);
+  const stopEnding = endOnAbort(AbortSignal.any([bench.signal, timeout]), child);
   try {
     const exitCode = await closed;
     const elapsedMs = performance.now() - startedMs;
-    ending.throwIfAborted();
+    bench.signal.throwIfAborted();
+    if (timeout.aborted) throw new Error(`node ${args.join(" ")} did not end in ${TIMEOUT_MS} ms`);
     const output = [...lines.map(({ text }) => text), stderr].join("\n");
     if (exitCode !== 0) throw new RunError(args, exitCode, output);
     return { elapsedMs, lines };

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { firstAnswer } from "./figures/first-answer.ts";
 import { help } from "./figures/help.ts";
 import { isMissed, ratioOf, summarize } from "./measure.ts";
-import type { Figure, Row } from "./measure.ts";
+import type { Figure, Row, Samples } from "./measure.ts";
 import { StillRunningError } from "./still-running-error.ts";
 import { formatTable } from "./table.ts";
 
@@ -31,13 +31,15 @@ interface Taken {
 
 async function main(): Promise<number> {
   const startedAt = new Date();
-  const cancelled = abortOnSignals();
-  const signal = AbortSignal.any([cancelled, AbortSignal.timeout(LIMIT_MS)]);
+  const stop = new AbortController();
+  const limit = setTimeout(() => stop.abort(new Error(`stopped after ${LIMIT_MS} ms`)), LIMIT_MS);
+  const wasCancelled = stopOnSignals(stop);
   const tempDir = await mkdtemp(join(tmpdir(), "polaris-bench-"));
-  const { rows, failures, isStillRunning } = await takeFigures(tempDir, signal);
+  const { rows, failures, isStillRunning } = await takeFigures(tempDir, stop.signal);
+  clearTimeout(limit);
   if (!isStillRunning) await rm(tempDir, { recursive: true });
   for (const failure of failures) say(failure);
-  if (cancelled.aborted) return CANCELLED_EXIT;
+  if (wasCancelled()) return CANCELLED_EXIT;
 
   if (rows.length > 0) console.log(formatTable(rows));
   const path = join(RESULTS, `${startedAt.toISOString().replace(/:|\.\d+/g, "")}.json`);
@@ -73,15 +75,18 @@ async function takeFigures(tempDir: string, signal: AbortSignal): Promise<Taken>
 }
 
 /** The first Ctrl-C ends the measuring; what was started is ended then, and another Ctrl-C must not stop that. */
-function abortOnSignals(): AbortSignal {
-  const abort = new AbortController();
+function stopOnSignals(stop: AbortController): () => boolean {
+  let isCancelled = false;
+  // The terminal may be gone, and nobody reads what is said; that must not stop it either.
+  process.stderr.on("error", () => undefined);
   for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     process.on(signal, () => {
+      isCancelled = true;
       say("ending what was started");
-      abort.abort(new Error("cancelled"));
+      stop.abort(new Error("cancelled"));
     });
   }
-  return abort.signal;
+  return () => isCancelled;
 }
 
 function describeFailure(error: unknown): string {
@@ -106,24 +111,20 @@ function describeResults(startedAt: Date, rows: readonly Row[], failures: readon
       loadAverage1Minute: loadavg()[0],
     },
     rows: rows.map((row) => ({
-      what: row.what.trim(),
-      isPartOfRowAbove: row.what.startsWith(" "),
-      ...describeSamples(row.samplesMs),
-      ...(row.reference === undefined
-        ? {}
-        : {
-            reference: { what: row.reference.what, ...describeSamples(row.reference.samplesMs) },
-            ratio: ratioOf(row),
-          }),
-      ...(row.maxRatio === undefined ? {} : { maxRatio: row.maxRatio, met: !isMissed(row) }),
+      ...describeSamples(row),
+      reference: row.reference === undefined ? null : describeSamples(row.reference),
+      ratio: ratioOf(row) ?? null,
+      maxRatio: row.maxRatio ?? null,
+      isMissed: isMissed(row),
+      legs: row.legs?.map(describeSamples) ?? [],
     })),
     failures,
   };
 }
 
-function describeSamples(samplesMs: readonly number[]): object {
+function describeSamples({ what, samplesMs }: Samples): object {
   const { min, median, max } = summarize(samplesMs);
-  return { minMs: min, medianMs: median, maxMs: max, samplesMs };
+  return { what, minMs: min, medianMs: median, maxMs: max, samplesMs };
 }
 
 function say(text: string): void {

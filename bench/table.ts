@@ -1,11 +1,17 @@
 import { isMissed, ratioOf, summarize } from "./measure.ts";
-import type { Row } from "./measure.ts";
+import type { Row, Samples } from "./measure.ts";
 
 const HEADING = ["", "runs", "min", "median", "max", "ratio", "to", "target"];
 
 /** For people: times in milliseconds. */
 export function formatTable(rows: readonly Row[]): string {
-  const cells = [HEADING, ...rows.map(formatRow)];
+  const cells = [
+    HEADING,
+    ...rows.flatMap((row) => [
+      formatRow(row),
+      ...(row.legs ?? []).map((leg) => formatSamples({ ...leg, what: `  ${leg.what}` })),
+    ]),
+  ];
   const widths = HEADING.map((_heading, column) => Math.max(...cells.map((row) => row[column]?.length ?? 0)));
   return cells.map((row) => formatLine(row, widths)).join("\n");
 }
@@ -22,18 +28,20 @@ function formatLine(row: readonly string[], widths: readonly number[]): string {
 }
 
 function formatRow(row: Row): string[] {
-  const { min, median, max } = summarize(row.samplesMs);
   const ratio = ratioOf(row);
   return [
-    row.what,
-    String(row.samplesMs.length),
-    ...[min, median, max].map(formatMs),
+    ...formatSamples(row),
     ratio === undefined ? "" : `${ratio.toFixed(1)} x`,
     row.reference === undefined
       ? ""
       : `${row.reference.what} (${formatMs(summarize(row.reference.samplesMs).median)})`,
     row.maxRatio === undefined ? "" : `at most ${row.maxRatio} x: ${isMissed(row) ? "MISSED" : "met"}`,
   ];
+}
+
+function formatSamples({ what, samplesMs }: Samples): string[] {
+  const { min, median, max } = summarize(samplesMs);
+  return [what, String(samplesMs.length), ...[min, median, max].map(formatMs)];
 }
 
 function formatMs(ms: number): string {
