@@ -95,10 +95,10 @@ function endOnAbort(signal: AbortSignal, child: ChildProcess): () => void {
 }
 
 /**
- * What `polaris` needs of a shell, with a TMPDIR of our own: that is where it keeps its compiled modules, so that a
+ * What `polaris` needs of a shell, with a XDG_CACHE_HOME of our own: that is where it keeps its compiled modules, so that a
  * figure's first run has none of them, its second has all, and nobody's earlier runs matter.
  */
 function environment({ tempDir }: Bench): Record<string, string> {
   const { PATH = "", HOME = "/" }: Record<string, string | undefined> = process.env;
-  return { PATH: dirname(process.execPath) + delimiter + PATH, HOME, TMPDIR: tempDir, NO_COLOR: "1" };
+  return { PATH: dirname(process.execPath) + delimiter + PATH, HOME, XDG_CACHE_HOME: tempDir, NO_COLOR: "1" };
 }

@@ -1,7 +1,5 @@
 #!/usr/bin/env node
 // Plain JavaScript that any Node can read: it has to be able to say that this one is too old.
-import * as nodeModule from "node:module";
-
 const [major, minor] = process.versions.node.split(".").map(Number);
 if (major < 22 || (major === 22 && minor < 19)) {
   process.stderr.write(
@@ -9,5 +7,4 @@ if (major < 22 || (major === 22 && minor < 19)) {
   );
   process.exit(2);
 }
-nodeModule.enableCompileCache();
 await import("../src/main.ts");

@@ -17,17 +17,19 @@ export interface LocalChoices {
   readonly configs: PartConfigs;
   readonly secrets: SecretsFingerprint;
   /** What the workload gets of the deployer's environment (docs/local.md). */
-  readonly ambient: Readonly<Record<string, string>>;
+  readonly workloadAmbient: Readonly<Record<string, string>>;
+  /** The same for the parts of ours. */
+  readonly ownAmbient: Readonly<Record<string, string>>;
 }
 
 /** The processes of a local stack, in the order in which they start: a pure function. */
 export function planParts(plan: Plan, paths: StackPaths, choices: LocalChoices): PartSpec[] {
-  const { state, configs } = choices;
+  const { state, configs, ownAmbient } = choices;
   return [
-    planTrust(paths, state, configs.trust),
-    planTokenAgent(plan, paths, configs.tokenAgent),
+    { ...planTrust(paths, state, configs.trust), ambient: ownAmbient },
+    { ...planTokenAgent(plan, paths, configs.tokenAgent), ambient: ownAmbient },
     planWorkload(plan, paths, choices),
-    planProxy(plan, paths, state),
+    { ...planProxy(plan, paths, state), ambient: ownAmbient },
   ];
 }
 
@@ -60,13 +62,13 @@ function planTokenAgent(plan: Plan, paths: StackPaths, config: string): PartSpec
 
 function planWorkload(plan: Plan, paths: StackPaths, choices: LocalChoices): PartSpec {
   const { workload } = plan;
-  const { state, secrets, ambient } = choices;
+  const { state, secrets, workloadAmbient } = choices;
   const port = state.ports.workload;
   return {
     name: "workload",
     command: [...workload.run],
     cwd: paths.projectDir,
-    ambient,
+    ambient: workloadAmbient,
     env: { ...workload.env, HOST: "127.0.0.1", PORT: String(port) },
     secrets,
     probes: [

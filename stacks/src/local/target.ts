@@ -27,6 +27,7 @@ import type { StackPaths } from "./stack-paths.ts";
 import { createStackFolders, loadState, removeState, saveState } from "./state.ts";
 import type { LocalState } from "./state.ts";
 import { describeParts } from "./status.ts";
+import { compileCacheEnvironment } from "./supervisor/compile-cache.ts";
 import { converge } from "./supervisor/converge.ts";
 import { planChanges } from "./supervisor/next-step.ts";
 import { observe } from "./supervisor/observe.ts";
@@ -69,7 +70,8 @@ async function preview(
     state: { ...state, ports },
     configs: planPartConfigs(plan, paths, { ...state, ports }, credentials),
     secrets: await fingerprintSecrets(paths.stackDir, secrets, { create: false }),
-    ambient: {},
+    workloadAmbient: {},
+    ownAmbient: {},
   });
   return planChanges(desired, await observe(paths.stackDir));
 }
@@ -96,7 +98,8 @@ async function deploy(
         state,
         configs,
         secrets: await fingerprintSecrets(paths.stackDir, secrets, { create: true }),
-        ambient: operation.ambient,
+        workloadAmbient: operation.ambient,
+        ownAmbient: compileCacheEnvironment(),
       }),
       secretEnv: secrets,
       onEvent: operation.onProgress,
