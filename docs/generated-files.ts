@@ -3,8 +3,10 @@ import { fileURLToPath } from "node:url";
 
 import { configJsonSchema } from "@polaris-cvm/stacks/config/json-schema.ts";
 
+import { renderCliPage } from "./cli-page.ts";
 import { renderConfigurationPage } from "./configuration-page.ts";
 import { formatJson } from "./format-json.ts";
+import { renderProxyPage } from "./proxy-page.ts";
 
 /** A file of the repository that is made from code. */
 export interface GeneratedFile {
@@ -17,7 +19,9 @@ const renderConfigSchema = (): string => formatJson(configJsonSchema());
 
 /** Everything that `npm run docs` writes, and that continuous integration wants in sync. */
 export const GENERATED_FILES: readonly GeneratedFile[] = [
+  { path: "docs/cli.md", render: renderCliPage },
   { path: "docs/configuration.md", render: renderConfigurationPage },
+  { path: "docs/proxy.md", render: renderProxyPage },
   { path: "docs/schemas/polaris.schema.json", render: renderConfigSchema },
   // The same file in the package, where editors find it after an installation (config/editor-schema.ts).
   { path: "stacks/src/config/polaris.schema.json", render: renderConfigSchema },

@@ -7,6 +7,8 @@ const POLARIS = fileURLToPath(new URL("../cli/bin/polaris.js", import.meta.url))
 /** Python's way to run the command that follows in a terminal of its own, with its exit code. */
 const PYTHON = "import os,pty,sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
 
+const LONGEST_SESSION_MS = 30_000;
+
 type WrapCommand = (words: readonly string[]) => readonly string[];
 
 /** What gives a program a terminal here: util-linux's `script`, otherwise Python; undefined if there is neither. */
@@ -38,6 +40,9 @@ export function startInTerminal(
     cwd,
     env: { PATH: process.env["PATH"] ?? "", HOME: process.env["HOME"] ?? "/tmp", TERM: "xterm", ...env },
     stdio: ["pipe", "pipe", "inherit"],
+    // A question that is not the expected one would wait for ever; without its terminal the command ends too.
+    timeout: LONGEST_SESSION_MS,
+    killSignal: "SIGKILL",
   });
   let text = "";
   let seen = 0;
@@ -67,7 +72,7 @@ export function startInTerminal(
 }
 
 function findTerminal(): WrapCommand | undefined {
-  if (spawnSync("script", ["--version"], { encoding: "utf8" }).stdout?.includes("util-linux") === true) {
+  if (String(spawnSync("script", ["--version"]).stdout).includes("util-linux")) {
     return (words) => ["script", "-qec", words.map(quote).join(" "), "/dev/null"];
   }
   if (spawnSync("python3", ["-c", "import pty"]).status === 0) {

@@ -16,7 +16,11 @@ export function renderCompletion(shell: "bash" | "zsh" | "fish", program: Comman
     case "bash":
       return renderBash(commands);
     case "zsh":
-      return `#compdef polaris\nautoload -U +X bashcompinit && bashcompinit\n${renderBash(commands)}`;
+      // In a file of fpath this is the body of _polaris itself, which runs for the first time when it is asked.
+      return `#compdef polaris
+autoload -U +X bashcompinit && bashcompinit
+${renderBash(commands)}if [ "\${funcstack[1]-}" = _polaris ]; then _bash_complete -F _polaris; fi
+`;
     case "fish":
       return renderFish(commands);
   }
@@ -45,6 +49,7 @@ function describeFlag(option: Option): { name: string; description: string } {
   return { name: option.long ?? option.short ?? option.flags, description: option.description };
 }
 
+/** For bash, and for zsh's imitation of it: hence no variable `path`, which is zsh's own, and no bare name in an offset. */
 function renderBash(commands: readonly CompletedCommand[]): string {
   const cases = commands
     .map(({ path, flags, words }) => {
@@ -54,18 +59,18 @@ function renderBash(commands: readonly CompletedCommand[]): string {
     .join("\n");
   return `# bash completion for polaris: source <(polaris completion bash)
 _polaris() {
-  local current="\${COMP_WORDS[COMP_CWORD]}" path="" word offered=""
-  for word in "\${COMP_WORDS[@]:1:COMP_CWORD-1}"; do
+  local current="\${COMP_WORDS[COMP_CWORD]}" called="" word offered=""
+  for word in "\${COMP_WORDS[@]:1:$((COMP_CWORD - 1))}"; do
     case "$word" in
       -*) ;;
-      *) if [ -z "$path" ]; then path="$word"; elif [ "$path" = config ]; then path="$path $word"; fi ;;
+      *) if [ -z "$called" ]; then called="$word"; elif [ "$called" = config ]; then called="$called $word"; fi ;;
     esac
   done
   case "\${COMP_WORDS[COMP_CWORD-1]}" in
     -C|--cwd) COMPREPLY=($(compgen -d -- "$current")); return ;;
     -c|--config|-o|--output|--lock) COMPREPLY=($(compgen -f -- "$current")); return ;;
   esac
-  case "$path" in
+  case "$called" in
 ${cases}
     *) offered="" ;;
   esac

@@ -9,6 +9,16 @@ export function nobodyToAsk(): boolean {
   return (ci !== undefined && ci !== "" && ci !== "false") || !process.stdin.isTTY;
 }
 
+/** `--no-color`: for us and for the libraries that write for us. */
+export function disableColor(): void {
+  process.env["NO_COLOR"] = "1";
+}
+
+/** True if a switch's variable says no: commander takes any value of it, also "0", for a yes. */
+export function isSwitchedOff(variable: string): boolean {
+  return ["", "0", "false", "no", "off"].includes((processEnvironment[variable] ?? "").toLowerCase());
+}
+
 /** What a workload on this machine needs of the shell that deploys it: where programs are, how to write. Nothing else. */
 const AMBIENT_VARIABLES = ["PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR"];
 

@@ -14,6 +14,7 @@ import { statusCommand } from "./commands/status.ts";
 import { unlockCommand } from "./commands/unlock.ts";
 import { verifyCommand } from "./commands/verify.ts";
 import { versionCommand } from "./commands/version.ts";
+import { isSwitchedOff } from "./process-environment.ts";
 
 const EXIT_CODES = `
 Exit codes:
@@ -33,7 +34,14 @@ export function createProgram(): Command {
     .addHelpText("after", EXIT_CODES)
     .showHelpAfterError("(polaris --help lists the commands, polaris <command> --help its flags)")
     .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, "polaris: error: ")) })
-    .exitOverride();
+    .exitOverride()
+    .hook("preAction", (_program, command) => {
+      for (const option of command.options) {
+        const name = option.attributeName();
+        const isByVariable = option.isBoolean() && command.getOptionValueSource(name) === "env";
+        if (isByVariable && isSwitchedOff(option.envVar ?? "")) command.setOptionValue(name, false);
+      }
+    });
   const groups: readonly (readonly [string, readonly Command[]])[] = [
     ["Build:", [initCommand(), configCommand(), lockCommand()]],
     ["Deploy:", [previewCommand(), deployCommand(), destroyCommand()]],
@@ -42,8 +50,10 @@ export function createProgram(): Command {
     ["Polaris:", [completionCommand(), versionCommand()]],
   ];
   for (const [heading, commands] of groups) {
-    for (const command of commands)
+    for (const command of commands) {
       program.addCommand(command.helpGroup(heading).copyInheritedSettings(program));
+      for (const subcommand of command.commands) subcommand.copyInheritedSettings(program);
+    }
   }
   return program;
 }

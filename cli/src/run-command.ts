@@ -107,6 +107,13 @@ export async function runCommand(
   }
 }
 
+/** A command line that no command took: with --json a document like every other, otherwise the exit code only. */
+export function reportUsageError(words: readonly string[], error: PolarisError): void {
+  const flags = { json: words.includes("--json"), jsonStream: words.includes("--json-stream") };
+  if (wantsJson(flags)) finish("polaris", flags, { data: {}, error }, []);
+  process.exitCode = error.exitCode;
+}
+
 function wantsJson(flags: GlobalFlags): boolean {
   return flags.json === true || flags.jsonStream === true;
 }

@@ -49,7 +49,7 @@ async function request(
   const { locateStack, loadExpectationLock } = await import("@polaris-cvm/stacks/project.ts");
   const { createStackClient } = await import("@polaris-cvm/stacks/stack-client.ts");
   const { readRequestBody, writeResponseBody } = await import("../request-body.ts");
-  const { printNote, printResult, printResultBytes } = await import("../print.ts");
+  const { printResult, printResultBytes } = await import("../print.ts");
 
   const location = await locateStack(context.cwd, flags);
   const isUrl = /^https?:\/\//i.test(path);
@@ -89,10 +89,10 @@ async function request(
       );
     }
     if (flags.output === undefined) printResultBytes(bytes);
-    else {
-      await writeResponseBody(flags.output, bytes);
-      if (flags.quiet !== true) printNote(`${bytes.length} bytes written to ${flags.output}`);
-    }
+  }
+  if (flags.output !== undefined) {
+    await writeResponseBody(flags.output, bytes);
+    context.note(`${bytes.length} bytes written to ${flags.output}`);
   }
   const refusal = response.headers.get("polaris-error");
   return {

@@ -9,7 +9,7 @@ interface UnlockFlags extends GlobalFlags {
 export function unlockCommand(): Command {
   return addGlobalFlags(
     new Command("unlock")
-      .description("release a stack that a command which is no more left locked")
+      .description("remove the lock that a command left on a stack when it died")
       .option("--force", "also if the holder still runs: two at once can break the stack")
       .addHelpText(
         "after",

@@ -1,0 +1,43 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { asPolarisError, formatColumns, formatElapsed } from "./print.ts";
+
+test("shows elapsed time with the precision that people read", () => {
+  const expected: readonly (readonly [number, string])[] = [
+    [0, "0.0s"],
+    [49, "0.0s"],
+    [50, "0.1s"],
+    [1234, "1.2s"],
+    [9949, "9.9s"],
+    [10_000, "10s"],
+    [59_499, "59s"],
+    [59_500, "1m00s"],
+    [60_000, "1m00s"],
+    [185_000, "3m05s"],
+    [3_600_000, "60m00s"],
+  ];
+  for (const [elapsedMs, text] of expected) assert.equal(formatElapsed(elapsedMs), text, String(elapsedMs));
+});
+
+test("aligns columns by their widest cell, and ends no line with blanks", () => {
+  assert.equal(
+    formatColumns([["a", "workload", "running"], ["bcd", "proxy", ""], ["", "x"], ["only"]]),
+    "a     workload  running\nbcd   proxy\n      x\nonly",
+  );
+  assert.equal(formatColumns([]), "");
+});
+
+test("keeps an error of ours, and calls everything else a bug with its cause", () => {
+  const ours = new PolarisError("STACK_LOCKED", "locked");
+  assert.equal(asPolarisError(ours), ours);
+  const cause = new TypeError("x is not a function");
+  const bug = asPolarisError(cause);
+  assert.deepEqual(
+    [bug.code, bug.exitCode, bug.message],
+    ["INTERNAL", 255, "unexpected: x is not a function"],
+  );
+  assert.equal(bug.cause, cause);
+  assert.match(bug.hint ?? "", /--debug/);
+  assert.equal(asPolarisError("text").message, "unexpected: text");
+});
