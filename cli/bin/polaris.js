@@ -1,6 +1,6 @@
 #!/usr/bin/env node
 // Plain JavaScript, so that an old Node can still read the sentence below.
-import { enableCompileCache } from "node:module";
+import * as nodeModule from "node:module";
 import { homedir } from "node:os";
 import { join } from "node:path";
 
@@ -15,6 +15,6 @@ if (major < 22 || (major === 22 && minor < 19)) {
 // Half of the time of `polaris --help` is compiling; the cache keeps the compiled form. It is code that will be run, so it
 // lies in a folder of the user's own: Node's default is below /tmp, where others could have put something first.
 const cacheHome = process.env.XDG_CACHE_HOME || join(homedir(), ".cache");
-enableCompileCache(join(cacheHome, "polaris", "compile-cache"));
+nodeModule.enableCompileCache(join(cacheHome, "polaris", "compile-cache"));
 const { main } = await import("../src/main.ts");
 await main(process.argv.slice(2));

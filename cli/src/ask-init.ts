@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { InitAnswers } from "@polaris-cvm/stacks/config/init-template.ts";
-import { promptOnStderr, withoutPromptErrors } from "./ask.ts";
+import { ask } from "./ask.ts";
 import type { CommandContext } from "./run-command.ts";
 import { splitCommand } from "./split-command.ts";
 
@@ -17,6 +17,8 @@ export interface InitChoices {
   readonly responses?: Mode | undefined;
   readonly key?: "hsm" | "ephemeral" | undefined;
 }
+
+type InitAnswerSheet = { -readonly [name in keyof InitChoices]: InitChoices[name] };
 
 /** Programs by which a project usually starts, by the file that shows it. */
 const USUAL_PROGRAMS: readonly (readonly [string, string])[] = [
@@ -35,7 +37,9 @@ export async function askInitAnswers(
 ): Promise<InitAnswers> {
   const usualName = suggestName(folderName);
   const usualRun = USUAL_PROGRAMS.find(([file]) => existsSync(join(projectDir, file)))?.[1];
-  const asked = context.interactive ? await askMissing(choices, usualName, usualRun ?? "node server.js") : {};
+  const asked = context.interactive
+    ? await askMissing(context, choices, usualName, usualRun ?? "node server.js")
+    : {};
   const run = choices.run ?? asked.run ?? usualRun;
   if (run === undefined || splitCommand(run).length === 0) {
     throw new PolarisError("USAGE_INVALID", "nothing says which program to run", {
@@ -64,8 +68,12 @@ export function suggestName(folderName: string): string {
   return name === "" ? "app" : name;
 }
 
-async function askMissing(choices: InitChoices, usualName: string, usualRun: string): Promise<InitChoices> {
-  const prompt = await promptOnStderr();
+async function askMissing(
+  context: CommandContext,
+  choices: InitChoices,
+  usualName: string,
+  usualRun: string,
+): Promise<InitChoices> {
   const modes = [
     { name: "required: clear ones are refused", value: "required" },
     { name: "optional: both are taken", value: "optional" },
@@ -92,5 +100,5 @@ async function askMissing(choices: InitChoices, usualName: string, usualRun: str
     },
   ] as const;
   const missing = questions.filter((question) => choices[question.name] === undefined);
-  return withoutPromptErrors(prompt<InitChoices>([...missing]));
+  return ask<InitAnswerSheet>(context, [...missing]);
 }

@@ -2,7 +2,7 @@ import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type inquirer from "inquirer";
 import type { CommandContext } from "./run-command.ts";
 
-type PromptModule = ReturnType<typeof inquirer.createPromptModule>;
+type Answers = Record<string, string | boolean | undefined>;
 
 /** Asks for a yes. Where nobody can be asked, --yes is the only yes. */
 export async function confirm(context: CommandContext, question: string): Promise<void> {
@@ -12,10 +12,9 @@ export async function confirm(context: CommandContext, question: string): Promis
       hint: "look at it with polaris preview, then add --yes",
     });
   }
-  const prompt = await promptOnStderr();
-  const { answer } = await withoutPromptErrors(
-    prompt<{ answer: boolean }>([{ type: "confirm", name: "answer", message: question, default: false }]),
-  );
+  const { answer } = await ask<{ answer: boolean }>(context, [
+    { type: "confirm", name: "answer", message: question, default: false },
+  ]);
   if (!answer) throw new PolarisError("CANCELLED", "you said no; nothing was changed");
 }
 
@@ -32,12 +31,9 @@ export async function confirmByName(
   const { given, name, what, flag } = options;
   let answer = given;
   if (answer === undefined && context.interactive) {
-    const prompt = await promptOnStderr();
-    const typed = await withoutPromptErrors(
-      prompt<{ answer: string }>([
-        { type: "input", name: "answer", message: `${what}. Type the stack's name (${name}) to go on:` },
-      ]),
-    );
+    const typed = await ask<{ answer: string }>(context, [
+      { type: "input", name: "answer", message: `${what}. Type the stack's name (${name}) to go on:` },
+    ]);
     answer = typed.answer;
   }
   if (answer === undefined) {
@@ -53,20 +49,29 @@ export async function confirmByName(
   }
 }
 
-/** Prompts on stderr, for stdout is the result's; the library is loaded only when a person is asked. */
-export async function promptOnStderr(): Promise<PromptModule> {
-  const { default: inquirer } = await import("inquirer");
-  return inquirer.createPromptModule({ input: process.stdin, output: process.stderr });
-}
-
-/** Ctrl-C inside a prompt rejects with an error of the prompt library: for us it is a plain cancel. */
-export async function withoutPromptErrors<T>(prompt: Promise<T>): Promise<T> {
+/**
+ * Asks questions on stderr, for stdout is the result's; the library is loaded only when a person is asked.
+ *
+ * @throws {PolarisError} CANCELLED after Ctrl-C or a signal
+ */
+export async function ask<T extends Answers>(
+  context: CommandContext,
+  questions: Parameters<typeof inquirer.prompt<T>>[0],
+): Promise<T> {
+  const { default: library } = await import("inquirer");
+  const prompt = library.createPromptModule({ input: process.stdin, output: process.stderr });
+  const asking = prompt<T>(questions);
+  const stop = (): void => asking.ui.close();
+  context.signal.addEventListener("abort", stop);
   try {
-    return await prompt;
+    return await asking;
   } catch (cause) {
-    if (cause instanceof Error && cause.name === "ExitPromptError") {
+    // Ctrl-C inside a prompt, or our closing it, rejects with an error of the library: for us it is a plain cancel.
+    if (context.signal.aborted || (cause instanceof Error && cause.name === "ExitPromptError")) {
       throw new PolarisError("CANCELLED", "cancelled; nothing was changed", { cause });
     }
     throw cause;
+  } finally {
+    context.signal.removeEventListener("abort", stop);
   }
 }

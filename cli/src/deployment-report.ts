@@ -3,7 +3,8 @@ import type { Plan } from "@polaris-cvm/stacks/plan.ts";
 import type { Change } from "@polaris-cvm/stacks/targets.ts";
 import type { StackVerification } from "@polaris-cvm/stacks/verify.ts";
 import type { CommandContext, CommandOutcome } from "./run-command.ts";
-import { mark } from "./print.ts";
+import { nextCommand } from "./next-command.ts";
+import { escapeControls, mark } from "./print.ts";
 import {
   describeStatements,
   describeVerdict,
@@ -22,15 +23,13 @@ export function describeDeployment(options: {
   const { context, plan, deployed, report, changes } = options;
   const fingerprint = report.publicKeyFingerprint ?? deployed.publicKeyFingerprint;
   const failed = report.checks.filter((check) => !check.ok);
-  const here = context.flags.cwd === undefined ? "" : ` -C ${context.flags.cwd}`;
-  const stack = plan.stack === "default" ? "" : ` -s ${plan.stack}`;
   context.note(
     [
       "",
       `${mark(report.trusted, process.stderr)} ${describeVerdict(report)}`,
       ...failed.map(
         (check) =>
-          `  ${mark(false, process.stderr)} ${check.id}: expected ${check.expected}, got ${check.actual}`,
+          `  ${mark(false, process.stderr)} ${check.id}: expected ${check.expected}, got ${escapeControls(check.actual)}`,
       ),
       "",
       `  endpoint    ${deployed.endpoint}`,
@@ -39,10 +38,9 @@ export function describeDeployment(options: {
       describeStatements(report.statements, plan.acceptedResiduals, process.stderr),
       "",
       "Next:",
-      `  npx polaris request GET /hello${here}${stack}`,
-      `  npx polaris verify${here}${stack}`,
-      `  npx polaris logs -f${here}${stack}`,
-      `  npx polaris destroy${here}${stack}`,
+      ...[`request GET ${plan.workload.healthPath ?? "/"}`, "verify", "logs -f", "destroy"].map(
+        (words) => `  ${nextCommand(context.flags, words)}`,
+      ),
       "",
     ].join("\n"),
   );

@@ -9,6 +9,8 @@ import { reportUsageError } from "./run-command.ts";
 export async function main(argv: readonly string[]): Promise<void> {
   // commander would take the word after a bare --json for its value, so the one form with a value has a name of its own.
   const words = argv.map((word) => (word === "--json=stream" ? "--json-stream" : word));
+  // What people try first, anywhere.
+  if (words[0] === "--version" || words[0] === "-V") words[0] = "version";
   if (words.includes("--no-color")) disableColor();
   process.stdout.on("error", endWithReader);
   try {
@@ -29,6 +31,11 @@ export async function main(argv: readonly string[]): Promise<void> {
 
 /** Whoever read stdout has gone (`polaris logs -f | head -1`): nothing is left to do, and nothing to complain about. */
 function endWithReader(error: NodeJS.ErrnoException): void {
-  if (error.code !== "EPIPE") throw error;
-  process.exit();
+  if (error.code === "EPIPE") process.exit();
+  const problem = new PolarisError(
+    "STATE_UNWRITABLE",
+    `cannot write to standard output (${error.code ?? "unknown"})`,
+  );
+  printError(problem, false);
+  process.exit(problem.exitCode);
 }

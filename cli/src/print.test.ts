@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
-import { asPolarisError, formatColumns, formatElapsed } from "./print.ts";
+import { asPolarisError, escapeControls, formatColumns, formatElapsed } from "./print.ts";
 
 test("shows elapsed time with the precision that people read", () => {
   const expected: readonly (readonly [number, string])[] = [
@@ -40,4 +40,9 @@ test("keeps an error of ours, and calls everything else a bug with its cause", (
   assert.equal(bug.cause, cause);
   assert.match(bug.hint ?? "", /--debug/);
   assert.equal(asPolarisError("text").message, "unexpected: text");
+});
+
+test("what somebody else wrote can neither move the cursor nor turn the text", () => {
+  assert.equal(escapeControls("\u001b[2Jok\r\n\u0085\u202e"), "\\u001b[2Jok\\u000d\\u000a\\u0085\\u202e");
+  assert.equal(escapeControls("plain, ünïcode ✓"), "plain, ünïcode ✓");
 });

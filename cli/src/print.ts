@@ -6,6 +6,17 @@ export function printResult(text: string): void {
   process.stdout.write(text.endsWith("\n") || text === "" ? text : `${text}\n`);
 }
 
+/**
+ * Text of somebody else as one harmless line: an endpoint that is being checked must not be able to clear the screen and
+ * draw a verdict of its own (C0, DEL, C1 and the marks that turn the direction of text).
+ */
+export function escapeControls(text: string): string {
+  return text.replaceAll(
+    /[\p{Cc}\p{Bidi_Control}]/gu,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
+}
+
 /** Bytes of a result (a response body), as they are. */
 export function printResultBytes(bytes: Uint8Array): void {
   process.stdout.write(bytes);
@@ -17,14 +28,23 @@ export function printNote(text: string): void {
 }
 
 export function printWarning(text: string): void {
-  printNote(`polaris: ${styleText("yellow", "warning:", { stream: process.stderr })} ${text}`);
+  printNote(`polaris: ${styleText("yellow", "warning:", { stream: process.stderr })} ${escapeLines(text)}`);
+}
+
+/** Messages of ours have lines of their own; what they quote has not. */
+function escapeLines(text: string): string {
+  return text.split("\n").map(escapeControls).join("\n");
 }
 
 /** `polaris: error: …` and, if there is one, `polaris: hint: …`; the stack only with --debug. */
 export function printError(error: PolarisError, debug: boolean): void {
-  printNote(`polaris: ${styleText("red", "error:", { stream: process.stderr })} ${error.message}`);
+  printNote(
+    `polaris: ${styleText("red", "error:", { stream: process.stderr })} ${escapeLines(error.message)}`,
+  );
   if (error.hint !== undefined) {
-    printNote(`polaris: ${styleText("cyan", "hint:", { stream: process.stderr })} ${error.hint}`);
+    printNote(
+      `polaris: ${styleText("cyan", "hint:", { stream: process.stderr })} ${escapeLines(error.hint)}`,
+    );
   }
   if (debug && error.stack !== undefined) printNote(describeStack(error));
 }

@@ -2,14 +2,6 @@ import type { ProgressEvent } from "@polaris-cvm/stacks/targets.ts";
 import { formatElapsed } from "./print.ts";
 import type { CommandContext } from "./run-command.ts";
 
-const PHASE_TEXT: Readonly<Record<ProgressEvent["phase"], string>> = {
-  starting: "starting",
-  ready: "ready",
-  stopping: "stopping",
-  stopped: "stopped",
-  failed: "failed",
-};
-
 export interface Progress {
   readonly onPart: (event: ProgressEvent) => void;
   phase(text: string): void;
@@ -23,7 +15,7 @@ export function startProgress(context: CommandContext): Progress {
   return {
     onPart: (event) => {
       context.event("part", { part: event.part, phase: event.phase, elapsedMs: Math.round(event.elapsedMs) });
-      context.note(`${elapsed()} ${event.part.padEnd(12)} ${PHASE_TEXT[event.phase]}`);
+      context.note(`${elapsed()} ${event.part.padEnd(12)} ${event.phase}`);
     },
     phase: (text) => {
       context.event("phase", { text });

@@ -160,21 +160,18 @@ function abortOnSignals(abort: AbortController, flags: GlobalFlags): () => void 
     count += 1;
     if (count === 1) {
       if (!wantsJson(flags)) printNote("polaris: stopping cleanly; Ctrl-C again stops at once");
-      abort.abort(
-        new PolarisError("CANCELLED", "cancelled", {
-          hint: "nothing is lost: the next deploy goes on from here, destroy removes what is there",
-        }),
-      );
+      abort.abort(new PolarisError("CANCELLED", "cancelled"));
       return;
     }
     if (!wantsJson(flags))
-      printNote("polaris: stopped at once; the next deploy or destroy mends what is half done");
+      printNote(
+        "polaris: stopped at once; if a stack was being changed, the next deploy or destroy mends it",
+      );
     process.exit(new PolarisError("CANCELLED", "cancelled").exitCode);
   };
-  process.on("SIGINT", onSignal);
-  process.on("SIGTERM", onSignal);
+  const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
+  for (const signal of signals) process.on(signal, onSignal);
   return () => {
-    process.off("SIGINT", onSignal);
-    process.off("SIGTERM", onSignal);
+    for (const signal of signals) process.off(signal, onSignal);
   };
 }

@@ -1,7 +1,7 @@
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { TrustStatement } from "@polaris-cvm/stacks/trust-statement.ts";
 import type { StackVerification } from "@polaris-cvm/stacks/verify.ts";
-import { formatColumns, mark } from "./print.ts";
+import { escapeControls, formatColumns, mark } from "./print.ts";
 
 /** One sentence: trusted or not, and whether anything was proven by hardware. */
 export function describeVerdict(report: StackVerification): string {
@@ -19,8 +19,12 @@ export function describeChecks(report: StackVerification): string {
   return formatColumns(
     report.checks.map((check) =>
       check.ok
-        ? [mark(true, process.stdout), check.id, check.actual]
-        : [mark(false, process.stdout), check.id, `expected ${check.expected}, got ${check.actual}`],
+        ? [mark(true, process.stdout), check.id, escapeControls(check.actual)]
+        : [
+            mark(false, process.stdout),
+            check.id,
+            `expected ${check.expected}, got ${escapeControls(check.actual)}`,
+          ],
     ),
   );
 }

@@ -14,13 +14,20 @@ export const expectedTexts = z.registry<{ expected: string }>();
 
 const MAX_SHOWN_CHARACTERS = 60;
 
+/** A text that was refused, as messages show it: cut, and not at all where it may be a URL with a password. */
+export function describeText(text: string): string {
+  return text.includes("@")
+    ? "a value with an @, not shown as it may hold a password"
+    : JSON.stringify(text.slice(0, MAX_SHOWN_CHARACTERS));
+}
+
 function codecOf<Value>(form: TextForm<Value>) {
   const codec = z.codec(z.string(), z.custom<Value>(), {
     decode(text, context) {
       const value = form.parse(text);
       if (value !== undefined) return value;
-      const shown = JSON.stringify(text.slice(0, MAX_SHOWN_CHARACTERS));
-      context.issues.push({ code: "custom", input: text, message: `must be ${form.expected}, got ${shown}` });
+      const message = `must be ${form.expected}, got ${describeText(text)}`;
+      context.issues.push({ code: "custom", input: text, message });
       return z.NEVER;
     },
     encode: form.format,

@@ -269,7 +269,7 @@ const REFUSALS: readonly [why: string, environment: Record<string, string>, prob
   [
     "Google settings beside an ephemeral key",
     { ...GOOGLE, POLARIS_PROXY_KEY: "ephemeral" },
-    "POLARIS_PROXY_GOOGLE_PROJECT, POLARIS_PROXY_GOOGLE_LOCATION, POLARIS_PROXY_GOOGLE_KEY_RING, POLARIS_PROXY_GOOGLE_KEY, POLARIS_PROXY_GOOGLE_AUDIENCE contradicts POLARIS_PROXY_KEY=ephemeral",
+    'POLARIS_PROXY_GOOGLE_PROJECT, POLARIS_PROXY_GOOGLE_LOCATION, POLARIS_PROXY_GOOGLE_KEY_RING, POLARIS_PROXY_GOOGLE_KEY, POLARIS_PROXY_GOOGLE_AUDIENCE contradicts POLARIS_PROXY_KEY, which is "ephemeral"',
   ],
   [
     "a Google key without a project",
@@ -316,6 +316,26 @@ const REFUSALS: readonly [why: string, environment: Record<string, string>, prob
 for (const [why, environment, problem] of REFUSALS) {
   test(`refuses ${why}`, () => assert.deepEqual(problemsOf(environment), [problem]));
 }
+
+test("repeats no value that may be a URL with a password, whichever variable it is in", () => {
+  const secretUrl = `https://user:${"planted".repeat(20)}@host.example`;
+  const bare = "planted@host.example";
+  const names = PROXY_VARIABLES.flatMap(({ name, originals = [] }) => [
+    name,
+    ...originals.map((original) => original.name),
+  ]);
+  for (const name of names) {
+    for (const value of [secretUrl, bare]) {
+      const problems = problemsOf({ ...GOOGLE, [name]: value });
+      assert.ok(!problems.join().includes("planted"), problems.join());
+      const isAddress = value === bare && /SERVICE_ACCOUNT$/.test(name);
+      assert.equal(problems.length === 0, isAddress, name);
+    }
+  }
+  assert.deepEqual(problemsOf({ POLARIS_PROXY_WORKLOAD_URL: secretUrl }), [
+    "POLARIS_PROXY_WORKLOAD_URL must be an address of the form http://host:port, got a value with an @, not shown as it may hold a password",
+  ]);
+});
 
 test("reports all problems at once", () => {
   assert.equal(problemsOf({ POLARIS_PROXY_PORT: "x", POLARIS_PROXY_COLOUR: "red" }).length, 3);

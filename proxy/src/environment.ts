@@ -6,6 +6,7 @@
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { nearestName } from "@polaris-cvm/sdk/nearest-name";
 import * as z from "zod";
+import { describeText } from "./environment-values.ts";
 import {
   PROXY_VARIABLES,
   ephemeralEnvironmentSchema,
@@ -136,8 +137,9 @@ function describeIssue(
   texts: Readonly<Record<string, string>>,
   keyKind: string,
 ): string {
-  if (issue.code === "unrecognized_keys")
-    return `${issue.keys.join(", ")} contradicts POLARIS_PROXY_KEY=${keyKind}`;
+  if (issue.code === "unrecognized_keys") {
+    return `${issue.keys.join(", ")} contradicts POLARIS_PROXY_KEY, which is ${describeText(keyKind)}`;
+  }
   const name = String(issue.path[0]);
   if (texts[name] === "azure-skr") return `${name} azure-skr is not available in this version`;
   return name in texts ? `${name} ${issue.message}` : `${name} is required`;

@@ -1,12 +1,20 @@
 /** The proxy as a program: environment → key → server → listen, until it is told to stop. */
-import { isPolarisError } from "@polaris-cvm/sdk/errors";
+import { PolarisError, isPolarisError } from "@polaris-cvm/sdk/errors";
 import { loadConfig } from "./config.ts";
 import { createKeyProvider } from "./keys/create.ts";
 import type { KeyProvider } from "./keys/key-provider.ts";
+import { describeListenFailure } from "./listen-failure.ts";
 import { createLog, describeFailure } from "./log.ts";
 import type { ProxyLog } from "./log.ts";
 import { createProxy } from "./server.ts";
 import type { Proxy } from "./server.ts";
+
+const USAGE = `usage: polaris-proxy
+
+Opens sealed requests, forwards them to one workload, and seals the answers.
+Takes no arguments: every setting is an environment variable, see docs/proxy.md.
+Required: POLARIS_PROXY_WORKLOAD_URL, for example http://127.0.0.1:8000
+`;
 
 function sayOnStderr(kind: "error" | "warning", text: string): void {
   process.stderr.write(`polaris-proxy: ${kind}: ${text}\n`);
@@ -23,7 +31,10 @@ async function start(): Promise<void> {
   });
   const proxy = createProxy({ settings, keys, log });
   stopOnSignal(proxy, log);
-  log.info({ event: "listening", port: await proxy.listen(), keyProvider: keys.kind });
+  const port = await proxy.listen().catch((error: unknown) => {
+    fail(describeListenFailure(error, settings), 1);
+  });
+  log.info({ event: "listening", port, keyProvider: keys.kind });
   announceKey(keys, log);
 }
 
@@ -45,17 +56,26 @@ function announceKey(keys: KeyProvider, log: ProxyLog): void {
   );
 }
 
-try {
-  await start();
-} catch (error) {
-  sayOnStderr(
-    "error",
-    isPolarisError(error) || isListenError(error) ? error.message : describeFailure(error),
-  );
-  process.exit(isPolarisError(error) ? error.exitCode : 1);
+/** Arguments are not repeated: somebody may have put a secret there. */
+function checkArguments(given: readonly string[]): void {
+  if (given.length > 0)
+    throw new PolarisError("USAGE_INVALID", "takes no arguments but --help: settings are in the environment");
 }
 
-/** Node's own words for a port that is taken, not allowed, or not of this machine. */
-function isListenError(error: unknown): error is Error {
-  return error instanceof Error && "syscall" in error && error.syscall === "listen";
+function fail(text: string, exitCode: number): never {
+  sayOnStderr("error", text);
+  process.exit(exitCode);
+}
+
+try {
+  const given = process.argv.slice(2);
+  if (given.length === 1 && given[0] === "--help") {
+    process.stdout.write(USAGE);
+  } else {
+    checkArguments(given);
+    await start();
+  }
+} catch (error) {
+  if (isPolarisError(error)) fail(error.message, error.exitCode);
+  fail(`did not start, this is a bug (${describeFailure(error)})`, 1);
 }

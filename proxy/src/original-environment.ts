@@ -1,3 +1,5 @@
+import { describeText } from "./environment-values.ts";
+
 /** A name that the original proxy used for one of our variables. */
 export interface OriginalName {
   readonly name: string;
@@ -60,7 +62,7 @@ export function readOriginalNames(
       const meant = original.values === undefined ? originalText : original.values[originalText];
       if (meant === undefined) {
         const accepted = Object.keys(original.values ?? {}).join(" or ");
-        problems.push(`${original.name} must be ${accepted}, got ${JSON.stringify(originalText)}`);
+        problems.push(`${original.name} must be ${accepted}, got ${describeText(originalText)}`);
       } else if (meant === null) {
         warnings.push(`${original.name}=${originalText} is the original proxy's name and the default here`);
       } else if (text !== undefined && text !== meant) {

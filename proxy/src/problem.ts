@@ -8,13 +8,27 @@ import { ERROR_HEADER, PROBLEM_MEDIA_TYPE } from "@polaris-cvm/sdk/headers";
 export interface Problem {
   readonly code: ErrorCode;
   readonly status: number;
-  /** JSON: `{type, title, status, code, requestId}`, and `detail` where the client has to change something. */
+  /** JSON: `{type, title, status, detail, code, requestId}`, without `detail` for what we did not foresee. */
   readonly body: string;
 }
 
+/** Faults of the workload, whose errors have texts of ours without anything of an answer in them. */
+const WORKLOAD_CODES: ReadonlySet<ErrorCode> = new Set([
+  "WORKLOAD_UNREACHABLE",
+  "WORKLOAD_TIMEOUT",
+  "WORKLOAD_RESPONSE_INVALID",
+]);
+
+/** Texts for errors whose own messages name paths and services of this machine, which are for its log. */
+const FIXED_DETAILS: Partial<Record<ErrorCode, string>> = {
+  KEY_UNAVAILABLE: "the proxy has no key now, and keeps asking for it",
+  KEY_RELEASE_DENIED: "the key service does not let this machine use its key",
+  ATTESTATION_UNAVAILABLE: "the proxy has no evidence to show: it has no token agent, or got no token of it",
+};
+
 /**
- * Turns an error into what its client may know. Texts are for faults of the client only: about ours it learns the code,
- * and about what we did not foresee nothing but the id of the request.
+ * Turns an error into what its client may know: texts of ours, never somebody else's, and about what we did not foresee
+ * nothing but the id of the request.
  *
  * @param statusOverride  instead of the status of the code, where HTTP has a more exact one
  */
@@ -22,7 +36,8 @@ export function describeProblem(error: unknown, requestId: string, statusOverrid
   const code = toAnswerableCode(error);
   const facts: { actor: string; http?: number } = ERROR_CODES[code];
   const status = statusOverride ?? facts.http ?? 500;
-  const detail = facts.actor === "client" && error instanceof Error ? error.message : undefined;
+  const isTold = facts.actor === "client" || WORKLOAD_CODES.has(code);
+  const detail = isTold && error instanceof Error ? error.message : FIXED_DETAILS[code];
   const body = { type: "about:blank", title: STATUS_CODES[status], status, detail, code, requestId };
   return { code, status, body: JSON.stringify(body) };
 }

@@ -144,13 +144,17 @@ function forbidCaching(fieldLines: FieldLines): FieldLines {
 
 const INNER_BODY_FIELDS = new Set(["content-encoding", "content-length"]);
 
+/** Codings that messages name; anything else in that field is the workload's own text. */
+const CONTENT_CODINGS = new Set(["br", "compress", "deflate", "gzip", "x-compress", "x-gzip", "zstd"]);
+
 /** The sealed body is base64 text, for an empty body too. What has no body in HTTP stays without one. */
 function sealAnswer(answer: WorkloadAnswer, seal: (body: Uint8Array) => Uint8Array<ArrayBuffer>): Reply {
   const coding = listFieldValues(answer.fieldLines, "content-encoding").join().toLowerCase();
   if (coding !== "" && coding !== "identity") {
+    const shown = CONTENT_CODINGS.has(coding) ? `content-encoding ${coding}` : "another content-encoding";
     throw new PolarisError(
       "WORKLOAD_RESPONSE_INVALID",
-      "the workload coded a body that is to be sealed, although it was asked not to",
+      `the workload sent ${shown} although identity was asked for`,
     );
   }
   const fieldLines = withoutFields(answer.fieldLines, INNER_BODY_FIELDS);

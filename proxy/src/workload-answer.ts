@@ -39,7 +39,7 @@ export function collectAnswer(
       onResponseData(controller, chunk) {
         byteCount += chunk.length;
         if (byteCount <= maxBodyBytes) chunks.push(chunk);
-        else controller.abort(invalid(`has a body of more than ${maxBodyBytes} bytes`));
+        else controller.abort(invalid(`is longer than ${maxBodyBytes} bytes`));
       },
       onResponseEnd() {
         signal.removeEventListener("abort", abort);

@@ -4,6 +4,7 @@ import { once } from "node:events";
 import { createServer, type RequestListener } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test, type TestContext } from "node:test";
+import { setImmediate } from "node:timers/promises";
 import {
   computeBinding,
   createNonce,
@@ -146,18 +147,121 @@ test("asks for evidence over the nonce in base64url", async (t) => {
   assert.equal(asked, `/app/polaris-container/attestation?nonce=${NONCE.toString("base64url")}`);
 });
 
-test("tells no evidence now, bad evidence and no endpoint apart", async (t) => {
+test("tells no evidence now, another answer and no endpoint apart, and repeats no more than the status", async (t) => {
   const answer = (status: number, body: string, headers = {}): Promise<string> =>
     serve(t, (_, res) => res.writeHead(status, headers).end(body));
-  const cases: [string, string][] = [
-    [await answer(503, "{}", { "polaris-error": "ATTESTATION_UNAVAILABLE" }), "ATTESTATION_UNAVAILABLE"],
-    [await answer(503, "{}", { "polaris-error": "VERIFICATION_FAILED" }), "ENDPOINT_UNREACHABLE"],
-    [await answer(404, JSON.stringify(DOCUMENT)), "ENDPOINT_UNREACHABLE"],
-    [await answer(200, "<html>"), "EVIDENCE_MALFORMED"],
-    [await answer(200, "{}"), "EVIDENCE_MALFORMED"],
-    ["http://127.0.0.1:1", "ENDPOINT_UNREACHABLE"],
+  const says = (code: string) => ({ "polaris-error": code });
+  const instead = "instead of an attestation document";
+  const cases: [url: string, code: string, message: string][] = [
+    ...(await Promise.all(
+      ["ATTESTATION_UNAVAILABLE", "KEY_UNAVAILABLE", "KEY_RELEASE_DENIED"].map(
+        async (code): Promise<[string, string, string]> => [
+          await answer(503, "{}", says(code)),
+          "ATTESTATION_UNAVAILABLE",
+          `cannot give an attestation document now: status 503, ${code}`,
+        ],
+      ),
+    )),
+    [
+      await answer(503, "planted", says("VERIFICATION_FAILED")),
+      "EVIDENCE_MALFORMED",
+      `answered with status 503 ${instead}`,
+    ],
+    [
+      await answer(404, JSON.stringify(DOCUMENT)),
+      "EVIDENCE_MALFORMED",
+      `answered with status 404 ${instead}`,
+    ],
+    [await answer(200, "<html>"), "EVIDENCE_MALFORMED", `answered with status 200 and no JSON ${instead}`],
+    [await answer(204, ""), "EVIDENCE_MALFORMED", `answered with status 204 and no JSON ${instead}`],
   ];
-  for (const [url, code] of cases) await assert.rejects(fetchAttestationDocument(url, NONCE), { code });
+  for (const [url, code, message] of cases) {
+    await assert.rejects(fetchAttestationDocument(url, NONCE), { code, message: `${url} ${message}` });
+  }
+  await assert.rejects(fetchAttestationDocument(await answer(200, "{}"), NONCE), {
+    code: "EVIDENCE_MALFORMED",
+  });
+});
+
+test("says ENDPOINT_UNREACHABLE with a hint if nobody answers or the answer breaks off", async (t) => {
+  const cut = await serve(t, (_, res) => {
+    res.writeHead(200, { "content-length": "1000" });
+    res.write("{", () => res.destroy());
+  });
+  const hint = "check the URL, and that the endpoint runs and can be reached from here";
+  const noHost = `http://${"x".repeat(64)}.invalid`;
+  for (const [url, cause] of [
+    ["http://127.0.0.1:1", "bad port"],
+    [cut, "UND_ERR_SOCKET"],
+    [noHost, "ENOTFOUND"],
+  ] as const) {
+    const shown = cause.includes(" ") ? "" : ` (${cause})`;
+    await assert.rejects(fetchAttestationDocument(url, NONCE), {
+      code: "ENDPOINT_UNREACHABLE",
+      message: `cannot reach ${url}${shown}`,
+      hint,
+    });
+  }
+});
+
+test("stops reading an answer behind 1 MiB", async (t) => {
+  const { promise: cut, resolve: tellCut } = Promise.withResolvers<void>();
+  const endless = await serve(t, (_, res) => {
+    const piece = Buffer.alloc(64 * 1024, "[");
+    const more = (): void => {
+      while (res.write(piece));
+    };
+    res.on("drain", more).on("close", tellCut);
+    more();
+  });
+  await assert.rejects(fetchAttestationDocument(endless, NONCE), {
+    code: "EVIDENCE_MALFORMED",
+    message: `${endless} answered with status 200 and more than 1048576 bytes instead of an attestation document`,
+  });
+  await cut;
+
+  const text = JSON.stringify(DOCUMENT).padEnd(1024 * 1024);
+  const full = await serve(t, (_, res) => res.end(text));
+  assert.deepEqual(await fetchAttestationDocument(full, NONCE), DOCUMENT);
+  const tooLong = await serve(t, (_, res) => res.end(`${text} `));
+  await assert.rejects(fetchAttestationDocument(tooLong, NONCE), { code: "EVIDENCE_MALFORMED" });
+});
+
+test("does not wait for ever, neither for an answer nor for its end", async (t) => {
+  const silent = await serve(t, () => undefined);
+  const unfinished = await serve(t, (_, res) => res.write("{"));
+  for (const url of [silent, unfinished]) {
+    await assert.rejects(fetchAttestationDocument(url, NONCE, { timeoutMs: 50 }), {
+      code: "TIMEOUT",
+      message: `${url} has not answered within 50 ms`,
+    });
+  }
+});
+
+test("gives a request 30 seconds unless told otherwise", async (t) => {
+  t.mock.timers.enable({ apis: ["setTimeout"] });
+  const never: typeof fetch = () => new Promise(() => undefined);
+  const outcome = fetchAttestationDocument("http://127.0.0.1", NONCE, { fetch: never }).then(
+    () => "answered",
+    (error: { code: string }) => error.code,
+  );
+  const state = async (): Promise<string> => await Promise.race([outcome, turns().then(() => "waits")]);
+  t.mock.timers.tick(29_999);
+  assert.equal(await state(), "waits");
+  t.mock.timers.tick(1);
+  assert.equal(await state(), "TIMEOUT");
+});
+
+/** Some turns of the event loop. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 5; turn++) await setImmediate();
+}
+
+test("asks nobody for a URL that is not an endpoint's", async () => {
+  await assert.rejects(fetchAttestationDocument("http://user:planted@127.0.0.1:1", NONCE), {
+    code: "USAGE_INVALID",
+    message: "URL of the endpoint has a user name or a password in it",
+  });
 });
 
 test("does not follow an endpoint to another one", async (t) => {
@@ -167,7 +271,10 @@ test("does not follow an endpoint to another one", async (t) => {
     res.end(JSON.stringify(DOCUMENT));
   });
   const url = await serve(t, (req, res) => res.writeHead(307, { location: other + req.url }).end());
-  await assert.rejects(fetchAttestationDocument(url, NONCE), { code: "ENDPOINT_UNREACHABLE" });
+  await assert.rejects(fetchAttestationDocument(url, NONCE), {
+    code: "EVIDENCE_MALFORMED",
+    message: `${url} answered with status 307 instead of an attestation document`,
+  });
   assert.equal(visits, 0);
 });
 
@@ -179,11 +286,17 @@ test("rejects with the signal's reason once it is aborted", async (t) => {
   });
 });
 
-test("takes a deadline that has passed for an endpoint that does not answer", async () => {
-  const signal = AbortSignal.abort(new DOMException("too late", "TimeoutError"));
-  await assert.rejects(fetchAttestationDocument("http://127.0.0.1:1", NONCE, { signal }), {
-    code: "ENDPOINT_UNREACHABLE",
-  });
+test("takes a deadline of the caller's for its reason, whichever that is", async (t) => {
+  const reason = new DOMException("too late", "TimeoutError");
+  const passed = fetchAttestationDocument("http://127.0.0.1:1", NONCE, { signal: AbortSignal.abort(reason) });
+  await assert.rejects(passed, (error) => error === reason);
+
+  const silent = await serve(t, () => undefined);
+  const signal = AbortSignal.timeout(50);
+  await assert.rejects(
+    fetchAttestationDocument(silent, NONCE, { signal }),
+    (error) => error === signal.reason,
+  );
 });
 
 async function serve(t: TestContext, listener: RequestListener): Promise<string> {

@@ -82,17 +82,33 @@ export function createNonce(): Uint8Array<ArrayBuffer> {
 /**
  * Asks an endpoint for evidence over a nonce.
  *
- * @throws {PolarisError} ENDPOINT_UNREACHABLE, ATTESTATION_UNAVAILABLE (the endpoint has no evidence now),
- *   EVIDENCE_MALFORMED
+ * @throws {PolarisError} EVIDENCE_MALFORMED, and as {@link fetchAttestationJson} does
  */
 export async function fetchAttestationDocument(
   endpoint: string | URL,
   nonce: Uint8Array,
   options: SystemRequestOptions = {},
 ): Promise<AttestationDocument> {
-  return parseAttestationDocument(
-    await readSystemJson(endpoint, `attestation?nonce=${encodeBase64Url(nonce)}`, options),
-  );
+  return parseAttestationDocument(await fetchAttestationJson(endpoint, nonce, options));
+}
+
+/**
+ * Asks an endpoint for evidence over a nonce and returns the JSON of its answer, whatever is in it.
+ *
+ * @throws {PolarisError} ATTESTATION_UNAVAILABLE (the endpoint has no evidence now), EVIDENCE_MALFORMED for an answer that
+ *   is not JSON, ENDPOINT_UNREACHABLE, TIMEOUT, USAGE_INVALID for another URL than an endpoint's
+ */
+export async function fetchAttestationJson(
+  endpoint: string | URL,
+  nonce: Uint8Array,
+  options: SystemRequestOptions = {},
+): Promise<unknown> {
+  const document = {
+    name: "an attestation document",
+    path: `attestation?nonce=${encodeBase64Url(nonce)}`,
+    unavailableCode: "ATTESTATION_UNAVAILABLE",
+  } as const;
+  return await readSystemJson(endpoint, document, options);
 }
 
 /**

@@ -25,7 +25,10 @@ export interface ReadRequest {
   readonly headers: Headers;
   /** Absent if empty. */
   readonly body?: Uint8Array<ArrayBuffer>;
+  /** The caller's own. One of a Request that is made here would be cut off from it once that Request is collected. */
   readonly signal: AbortSignal;
+  /** The caller's Request, if it is one: whoever waits for {@link signal} has to keep it, for the same reason. */
+  readonly source: Request | undefined;
 }
 
 /** What goes over the wire. */
@@ -67,12 +70,14 @@ export async function readRequest(
   if (contentType !== null) headers.set("content-type", contentType);
 
   const bytes = new Uint8Array(await request.arrayBuffer());
+  const source = input instanceof Request ? input : undefined;
   return {
     method: request.method,
     target: pathname + search,
     headers,
     ...(bytes.length === 0 ? {} : { body: bytes }),
-    signal: request.signal,
+    signal: (init.signal === undefined ? source?.signal : init.signal) ?? new AbortController().signal,
+    source,
   };
 }
 

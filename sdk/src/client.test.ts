@@ -546,6 +546,12 @@ test("wants exactly one reason to trust the key", () => {
   }
 });
 
+test("refuses a URL that is not an endpoint's, with a base path too", () => {
+  for (const options of [{ url: "http://user:planted@127.0.0.1" }, { url: "http://h", basePath: "ftp://h" }]) {
+    assert.throws(() => createClient({ publicKey: proxyKey.pem, ...options }), { code: "USAGE_INVALID" });
+  }
+});
+
 test("takes the endpoint's own word for the key only if told so, and asks once", async (t) => {
   const proxy = await startProxy(t);
   const insecure = createClient({ url: proxy.url, insecureSkipVerification: true, keyHandler });
@@ -652,7 +658,7 @@ test("verifies again after a failure, but not after a success", async (t) => {
   const outcomes = await Promise.allSettled([fetch("/"), fetch("/")]);
   assert.deepEqual(
     outcomes.map((outcome) => outcome.status === "rejected" && (outcome.reason as { code: string }).code),
-    ["ENDPOINT_UNREACHABLE", "ENDPOINT_UNREACHABLE"],
+    ["EVIDENCE_MALFORMED", "EVIDENCE_MALFORMED"],
   );
   assert.equal(attempts, 1);
   await fetch("/");

@@ -8,11 +8,11 @@ import {
   type WireRequest,
 } from "./client-request.ts";
 import { openResponse } from "./client-response.ts";
+import { endpointUnreachable, mountUrl, parseEndpoint } from "./endpoint.ts";
 import { isPolarisError, PolarisError } from "./errors.ts";
 import { createEphemeralKeyHandler, type KeyHandler } from "./key-handler.ts";
 import { fetchPublicKey, importPublicKey, type RecipientKey } from "./public-key.ts";
 import { orAbort, singleFlight } from "./single-flight.ts";
-import { mountUrl } from "./system-request.ts";
 import {
   type AttestationExpectations,
   failedChecks,
@@ -33,7 +33,7 @@ export type ClientTrust =
   | { readonly insecureSkipVerification: true };
 
 export type ClientOptions = ClientTrust & {
-  /** The endpoint. */
+  /** The endpoint: http or https, without a user name and a password. */
   readonly url: string | URL;
   /** Where the proxy is mounted at the endpoint, if not at its root. */
   readonly basePath?: string;
@@ -55,27 +55,29 @@ export interface Client {
    * Like the global `fetch`, to this endpoint only. The body is sent and the response is opened in one piece. Redirects
    * are returned, not followed: following one would leave the endpoint that was verified.
    *
-   * @throws {PolarisError} VERIFICATION_FAILED (nothing was sent), RESPONSE_NOT_SEALED, ENVELOPE_OPEN_FAILED,
-   *   ENDPOINT_UNREACHABLE, REQUEST_INVALID; the signal's reason once it is aborted
+   * @throws {PolarisError} VERIFICATION_FAILED and whatever verifyAttestation throws (nothing was sent then),
+   *   RESPONSE_NOT_SEALED, ENVELOPE_OPEN_FAILED, ENDPOINT_UNREACHABLE, REQUEST_INVALID
+   * @throws the signal's reason once it is aborted
    */
   readonly fetch: (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
   /** The last verification, also one that failed; `undefined` before the first and where there is none. */
   readonly verification: () => VerificationReport | undefined;
 }
 
-/** The requests of a verification and of a key have no caller's signal: many callers wait for them. */
-const PREPARATION_TIMEOUT_MS = 30_000;
+/** Requests behind bodies that somebody still reads: an abort only gets through as long as its Request is there. */
+const SOURCES = new WeakMap<ReadableStream, Request>();
 
 /**
  * A client that seals requests to one endpoint and opens its responses. The key is found once and pinned: an endpoint
  * that comes back with another one needs a new client, and with it a new verification.
  *
- * @throws {PolarisError} EXPECTATIONS_MISSING if not exactly one reason for trust is given
+ * @throws {PolarisError} EXPECTATIONS_MISSING if not exactly one reason for trust is given, USAGE_INVALID for another URL
+ *   than an endpoint's
  */
 export function createClient(options: ClientOptions): Client {
   const { keyHandler = createEphemeralKeyHandler(), fetch = globalThis.fetch } = options;
   const trust = readTrust(options);
-  const endpoint = new URL(options.basePath ?? "", options.url);
+  const endpoint = parseEndpoint(new URL(options.basePath ?? "", parseEndpoint(options.url)));
   const names = { ...DEFAULT_HEADER_NAMES, ...options.headerNames };
   // Whatever is not "clear" to the letter is sealed.
   const sealsRequests = options.requests !== "clear";
@@ -84,12 +86,12 @@ export function createClient(options: ClientOptions): Client {
 
   const recipientKey = singleFlight(async (): Promise<RecipientKey> => {
     if ("publicKey" in trust) return await importPublicKey(trust.publicKey);
-    const request = { fetch, signal: AbortSignal.timeout(PREPARATION_TIMEOUT_MS) };
-    if ("insecureSkipVerification" in trust) return await fetchPublicKey(endpoint, request);
+    // No caller's signal: many callers wait for this.
+    if ("insecureSkipVerification" in trust) return await fetchPublicKey(endpoint, { fetch });
     verification = await verifyAttestation({
       url: endpoint,
       expectations: trust.expect,
-      ...request,
+      fetch,
       ...(options.nowUnixSeconds === undefined ? {} : { nowUnixSeconds: options.nowUnixSeconds() }),
     });
     return trustedKey(verification);
@@ -103,7 +105,7 @@ export function createClient(options: ClientOptions): Client {
       : passRequest(request, names, responseKeyPem);
   }
 
-  async function send({ method, signal }: ReadRequest, wire: WireRequest): Promise<Response> {
+  async function send({ method, signal, source }: ReadRequest, wire: WireRequest): Promise<Response> {
     try {
       const response = await fetch(mountUrl(endpoint) + wire.target, {
         method,
@@ -116,10 +118,11 @@ export function createClient(options: ClientOptions): Client {
         credentials: "omit",
         referrerPolicy: "no-referrer",
       });
+      if (source !== undefined && response.body !== null) SOURCES.set(response.body, source);
       return sealsResponses ? await openResponse(response, method, keyHandler.unwrap) : response;
     } catch (cause) {
       if (signal.aborted || isPolarisError(cause)) throw cause;
-      throw new PolarisError("ENDPOINT_UNREACHABLE", `cannot reach ${endpoint.origin}`, { cause });
+      throw endpointUnreachable(endpoint, cause);
     }
   }
 

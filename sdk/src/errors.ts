@@ -59,6 +59,8 @@ export const ERROR_CODES = {
   ENVELOPE_OPEN_FAILED: { actor: "client", exit: 1, http: 400 },
   ENCRYPTION_REQUIRED: { actor: "client", exit: 1, http: 400 },
   ENCRYPTION_OFF: { actor: "client", exit: 1, http: 400 },
+  /** Said by the command line of an answer from 400 on. */
+  REQUEST_FAILED: { actor: "client", exit: 1 },
   REQUEST_INVALID: { actor: "client", exit: 1, http: 400 },
   NONCE_INVALID: { actor: "client", exit: 1, http: 400 },
   PUBLIC_KEY_INVALID: { actor: "client", exit: 1, http: 400 },

@@ -5,6 +5,7 @@ export * from "./base64.ts";
 export * from "./check.ts";
 export * from "./client.ts";
 export type { HeaderNames } from "./client-request.ts";
+export { parseEndpoint } from "./endpoint.ts";
 export * from "./envelope.ts";
 export * from "./envelope-format.ts";
 export * from "./errors.ts";

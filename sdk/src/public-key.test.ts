@@ -70,8 +70,9 @@ test("says why an endpoint has no key", async (t) => {
     [await answer(200, "{}"), "PUBLIC_KEY_INVALID"],
     [await answer(200, "null"), "PUBLIC_KEY_INVALID"],
     [await answer(200, "<html>"), "EVIDENCE_MALFORMED"],
-    [await answer(404, JSON.stringify({ publicKey: pem })), "ENDPOINT_UNREACHABLE"],
-    [await answer(302, "", { location: "http://127.0.0.1:1/" }), "ENDPOINT_UNREACHABLE"],
+    [await answer(404, JSON.stringify({ publicKey: pem })), "EVIDENCE_MALFORMED"],
+    [await answer(302, "", { location: "http://127.0.0.1:1/" }), "EVIDENCE_MALFORMED"],
+    [await answer(503, "{}", { "polaris-error": "KEY_RELEASE_DENIED" }), "KEY_UNAVAILABLE"],
     ["http://127.0.0.1:1", "ENDPOINT_UNREACHABLE"],
   ];
   for (const [url, code] of cases) await assert.rejects(fetchPublicKey(url), { code });

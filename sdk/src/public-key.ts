@@ -1,7 +1,7 @@
 import { decodeBase64, encodeBase64 } from "./base64.ts";
 import { PolarisError } from "./errors.ts";
 import { encodeHex } from "./hex.ts";
-import { readSystemJson, type SystemRequestOptions } from "./system-request.ts";
+import { readSystemJson, type SystemDocument, type SystemRequestOptions } from "./system-request.ts";
 
 /** RSA-OAEP with SHA-256 as hash and MGF1 hash and an empty label (RFC 8017 §7.1): how wire v1 wraps keys. */
 export const KEY_WRAP_ALGORITHM = { name: "RSA-OAEP", hash: "SHA-256" } as const;
@@ -49,19 +49,26 @@ export async function importPublicKey(pem: string): Promise<RecipientKey> {
  * Asks an endpoint for its public key. The answer is a claim: whoever answers can name any key. Verify the endpoint
  * (verify-attestation.ts) before anything is sealed to it.
  *
- * @throws {PolarisError} ENDPOINT_UNREACHABLE, PUBLIC_KEY_INVALID
+ * @throws {PolarisError} PUBLIC_KEY_INVALID, KEY_UNAVAILABLE (the endpoint has no key now), EVIDENCE_MALFORMED for an
+ *   answer that is not JSON, ENDPOINT_UNREACHABLE, TIMEOUT, USAGE_INVALID for another URL than an endpoint's
  */
 export async function fetchPublicKey(
   endpoint: string | URL,
   options: SystemRequestOptions = {},
 ): Promise<RecipientKey> {
-  const answer = await readSystemJson(endpoint, "publicKey", options);
+  const answer = await readSystemJson(endpoint, PUBLIC_KEY_DOCUMENT, options);
   const { publicKey } = (answer ?? {}) as { publicKey?: unknown };
   if (typeof publicKey !== "string") {
     throw new PolarisError("PUBLIC_KEY_INVALID", "endpoint answered without a public key");
   }
   return await importPublicKey(publicKey);
 }
+
+const PUBLIC_KEY_DOCUMENT: SystemDocument = {
+  name: "a public key",
+  path: "publicKey",
+  unavailableCode: "KEY_UNAVAILABLE",
+};
 
 /** PEM text (RFC 7468 §13) of an SPKI in DER. */
 export function formatPublicKeyPem(spki: Uint8Array): string {

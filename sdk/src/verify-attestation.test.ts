@@ -362,9 +362,13 @@ test("reports bad evidence of an endpoint, but throws where there is none", asyn
     return `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   };
   const expectations = attester.expectations();
-  const report = await verifyAttestation({ url: await serve(200, "<html>"), expectations });
+  const report = await verifyAttestation({ url: await serve(200, "{}"), expectations });
   assert.deepEqual(failedChecks(report), [...CHECK_IDS]);
 
+  for (const url of [await serve(200, "<html>"), await serve(404, "{}")]) {
+    await assert.rejects(verifyAttestation({ url, expectations }), { code: "EVIDENCE_MALFORMED" });
+  }
+  await assert.rejects(verifyAttestation({ url: "127.0.0.1:3000", expectations }), { code: "USAGE_INVALID" });
   const unavailable = await serve(503, "{}", { "polaris-error": "ATTESTATION_UNAVAILABLE" });
   await assert.rejects(verifyAttestation({ url: unavailable, expectations }), {
     code: "ATTESTATION_UNAVAILABLE",

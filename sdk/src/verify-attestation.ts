@@ -3,7 +3,7 @@ import {
   type AttestationDocument,
   computeBinding,
   createNonce,
-  fetchAttestationDocument,
+  fetchAttestationJson,
   type KeyOrigin,
   parseAttestationDocument,
 } from "./attestation-document.ts";
@@ -70,20 +70,21 @@ export type VerifyAttestationOptions = {
 /**
  * Verifies an endpoint's evidence and validates it against what is expected. Bad evidence is a report, not an error.
  *
- * @throws {PolarisError} ENDPOINT_UNREACHABLE, ATTESTATION_UNAVAILABLE if there is no evidence to look at
+ * @throws {PolarisError} if there is no evidence to look at: ATTESTATION_UNAVAILABLE, EVIDENCE_MALFORMED for an answer that
+ *   is not JSON, ENDPOINT_UNREACHABLE, TIMEOUT, USAGE_INVALID for another URL than an endpoint's
+ * @throws the signal's reason once it is aborted
  */
 export async function verifyAttestation(options: VerifyAttestationOptions): Promise<VerificationReport> {
   const { expectations } = options;
   const nonce = options.nonce ?? createNonce();
   const nowUnixSeconds = options.nowUnixSeconds ?? Date.now() / 1000;
 
+  const json =
+    "document" in options ? options.document : await fetchAttestationJson(options.url, nonce, options);
   let document: AttestationDocument;
   let key: RecipientKey;
   try {
-    document =
-      "document" in options
-        ? parseAttestationDocument(options.document)
-        : await fetchAttestationDocument(options.url, nonce, options);
+    document = parseAttestationDocument(json);
     key = await importPublicKey(document.publicKey);
   } catch (error) {
     if (!isPolarisError(error) || !UNREADABLE.includes(error.code)) throw error;
@@ -125,7 +126,7 @@ export async function verifyAttestation(options: VerifyAttestationOptions): Prom
   };
 }
 
-/** What makes a document unreadable; other errors mean that there was no document. */
+/** What makes a document unreadable. */
 const UNREADABLE: readonly string[] = ["EVIDENCE_MALFORMED", "PUBLIC_KEY_INVALID"];
 
 function report(found: readonly Check[], reason: string): VerificationReport {

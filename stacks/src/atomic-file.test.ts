@@ -5,7 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
-import { createFileAtomic, writeFileAtomic, writerOfTemporaryFile } from "./atomic-file.ts";
+import { createFileAtomic, stateUnwritable, writeFileAtomic, writerOfTemporaryFile } from "./atomic-file.ts";
 
 async function makeFolder(t: TestContext): Promise<string> {
   const folder = await mkdtemp(join(tmpdir(), "polaris-atomic-"));
@@ -73,6 +73,13 @@ test("keeps the old file when the disk is full", async (t) => {
   } finally {
     execFileSync("umount", [folder]);
   }
+});
+
+test("says what to do about too many open files", () => {
+  const cause = Object.assign(new Error("EMFILE"), { code: "EMFILE" });
+  const error = stateUnwritable("/a", cause);
+  assert.equal(error.message, "cannot write /a: this process has too many open files");
+  assert.equal(error.hint, 'raise the limit ("ulimit -n 1024"), then run the command again');
 });
 
 test("tells whose a file is that was left half written, and only of such files", () => {

@@ -83,11 +83,15 @@ const REASONS = new Map([
   ["ENOTDIR", "a part of the path is not a folder"],
   ["EISDIR", "it is a folder"],
   ["EIO", "input/output error of the disk"],
+  ["EMFILE", "this process has too many open files"],
+  ["ENFILE", "the machine has too many open files"],
 ]);
 
 const HINTS = new Map([
   ["ENOSPC", "free some space, then run the command again: it goes on from here"],
   ["EDQUOT", "free some space, then run the command again: it goes on from here"],
+  ["EMFILE", 'raise the limit ("ulimit -n 1024"), then run the command again'],
+  ["ENFILE", "end what has so many files open, then run the command again"],
 ]);
 
 async function throughTemporaryFile<T>(

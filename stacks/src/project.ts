@@ -10,6 +10,9 @@ import { createStackLock, updateStackLock } from "./lock-file/create.ts";
 import { loadLockFile, saveLockFile } from "./lock-file/file.ts";
 import type { DeployedStack, LockFile, StackLock } from "./lock-file/schema.ts";
 import { hashWorkloadFiles } from "./lock-file/workload-files.ts";
+import { createHomeFolder } from "./local/home-folder.ts";
+import { acquireStackLock } from "./local/stack-lock.ts";
+
 import { planKeyPolicy } from "./plan.ts";
 import type { StackStatus, Target, TargetName } from "./targets.ts";
 
@@ -38,7 +41,6 @@ export interface Project extends LocatedStack {
 
 /** What polaris.lock says, or would say, for a stack. */
 export interface LockedStack {
-  readonly lockFile: LockFile;
   readonly stackLock: StackLock;
   /** What the lock on disk does not say yet. */
   readonly changes: readonly LockChange[];
@@ -52,6 +54,9 @@ export async function locateStack(cwd: string, choice: ProjectChoice): Promise<L
     throw new PolarisError("USAGE_INVALID", `"${stack}" is no name of a stack`, {
       hint: "lower-case letters, digits and hyphens, a letter first, 30 at most",
     });
+  }
+  if (!existsSync(projectDir)) {
+    throw new PolarisError("USAGE_INVALID", `there is no folder ${projectDir}`, { hint: "name the project's with -C" });
   }
   return { projectDir, stack, target: "local", lockPath: join(projectDir, LOCK_FILE) };
 }
@@ -80,7 +85,7 @@ export async function lockStack(
       "LOCK_FILE_STALE",
       `${lockPath} belongs to "${existing.name}", polaris.yaml to "${config.name}"`,
       {
-        hint: "destroy the old stacks under the old name first, then remove polaris.lock",
+        hint: "give the project its old name back and destroy its stacks; a key that is kept belongs to the old polaris.lock",
       },
     );
   }
@@ -106,27 +111,31 @@ export async function lockStack(
       details: { changes },
     });
   }
-  const lockFile: LockFile = {
-    version: 1,
-    name: config.name,
-    stacks: { ...existing?.stacks, [stack]: stackLock },
-    deployed: { ...existing?.deployed },
-  };
-  return { lockFile, stackLock, changes };
+  return { stackLock, changes };
 }
 
-/** Writes polaris.lock; with `deployed`, also what only the control plane knows of the deployment. */
-export async function saveLock(
-  project: Project,
-  locked: LockedStack,
-  deployed?: DeployedStack,
-): Promise<LockFile> {
-  const lockFile: LockFile =
-    deployed === undefined
-      ? locked.lockFile
-      : { ...locked.lockFile, deployed: { ...locked.lockFile.deployed, [project.stack]: deployed } };
-  await saveLockFile(project.lockPath, lockFile);
-  return lockFile;
+/**
+ * Writes a stack into polaris.lock; with `deployed`, also what only the control plane knows of the deployment. Other stacks
+ * stay as they are in the file by now: two stacks may be deployed at once.
+ *
+ * @throws {PolarisError} LOCK_FILE_STALE if another command has drawn other names for this stack meanwhile
+ */
+export async function saveLock(project: Project, locked: LockedStack, deployed?: DeployedStack): Promise<LockFile> {
+  const { stackLock } = locked;
+  return changeLockFile(project, (current) => {
+    const theirs = current?.stacks[project.stack];
+    if (theirs !== undefined && theirs.suffix !== stackLock.suffix) {
+      throw new PolarisError("LOCK_FILE_STALE", `another command has written other names into ${project.lockPath}`, {
+        hint: "run this command again: it takes the names that are there now",
+      });
+    }
+    return {
+      version: 1,
+      name: project.config.name,
+      stacks: { ...current?.stacks, [project.stack]: stackLock },
+      deployed: { ...current?.deployed, ...(deployed === undefined ? {} : { [project.stack]: deployed }) },
+    };
+  });
 }
 
 /** Takes a destroyed stack out of polaris.lock; its names stay as long as its key does. */
@@ -134,13 +143,39 @@ export async function forgetDeployment(
   location: LocatedStack,
   options: { readonly forgetNames: boolean },
 ): Promise<void> {
-  const lockFile = await loadLockFile(location.lockPath);
-  if (lockFile === undefined) return;
-  const deployed = { ...lockFile.deployed };
-  const stacks = { ...lockFile.stacks };
-  delete deployed[location.stack];
-  if (options.forgetNames) delete stacks[location.stack];
-  await saveLockFile(location.lockPath, { ...lockFile, stacks, deployed });
+  if ((await loadLockFile(location.lockPath)) === undefined) return;
+  await changeLockFile(location, (current) => {
+    const deployed = { ...current?.deployed };
+    const stacks = { ...current?.stacks };
+    delete deployed[location.stack];
+    if (options.forgetNames) delete stacks[location.stack];
+    return { version: 1, name: current?.name ?? "", stacks, deployed };
+  });
+}
+
+/** How long a command waits for another one that is writing polaris.lock, in milliseconds: that takes no time. */
+const LOCK_FILE_WAIT_MS = 10_000;
+
+/** Reads, changes and writes polaris.lock as the only one that does. */
+async function changeLockFile(
+  { projectDir, lockPath }: LocatedStack,
+  change: (current: LockFile | undefined) => LockFile,
+): Promise<LockFile> {
+  const home = join(projectDir, ".polaris");
+  await createHomeFolder(home);
+  const release = await acquireStackLock(home, { command: "writing polaris.lock", waitMs: LOCK_FILE_WAIT_MS });
+  try {
+    const lockFile = change(await loadLockFile(lockPath));
+    await saveLockFile(lockPath, lockFile);
+    return lockFile;
+  } finally {
+    await release();
+  }
+}
+
+/** The project's polaris.lock, if there is one. @throws {PolarisError} LOCK_FILE_CORRUPT */
+export async function loadLock(location: LocatedStack): Promise<LockFile | undefined> {
+  return loadLockFile(location.lockPath);
 }
 
 /** The lock file that a verification takes its expectations from. */

@@ -56,10 +56,15 @@ export interface StackOperation {
   readonly command: string;
   /** How long to wait for a stack that somebody else holds, in milliseconds. */
   readonly waitMs: number;
-  /** What a process of the user may have of the deployer's environment: PATH and the like. */
-  readonly ambient: Readonly<Record<string, string>>;
   readonly onProgress: (event: ProgressEvent) => void;
   readonly warn: (code: string, message: string) => void;
+}
+
+export interface DeployOperation extends StackOperation {
+  /** Called once the stack is held, before anything is changed. */
+  readonly onHeld: () => Promise<void>;
+  /** What a process of the user may have of the deployer's environment: PATH and the like. */
+  readonly ambient: Readonly<Record<string, string>>;
 }
 
 /** What a command line can do with a stack, wherever it runs. A new target is one folder that gives this. */
@@ -74,7 +79,7 @@ export interface Target {
     plan: Plan,
     location: StackLocation,
     secrets: Readonly<Record<string, string>>,
-    operation: StackOperation,
+    operation: DeployOperation,
   ): Promise<DeployedStack>;
   /** True if anything of the stack is there, also if its state is damaged. */
   exists(location: StackLocation): Promise<boolean>;

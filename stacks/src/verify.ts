@@ -1,14 +1,15 @@
+import { createHash } from "node:crypto";
 import { verifyAttestation } from "@polaris-cvm/sdk";
 import type { AttestationExpectations, Check } from "@polaris-cvm/sdk";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { localTrustStatements } from "./local/trust-statements.ts";
 import { simulatedHardware } from "./local/simulated-hardware.ts";
 import type { DeployedStack, LockFile, StackLock } from "./lock-file/schema.ts";
-import { serviceAccountEmail } from "./plan.ts";
+import { planKeyPolicy, serviceAccountEmail } from "./plan.ts";
 import type { TrustStatement } from "./trust-statement.ts";
 
-/** A check of the evidence, or one of what was deployed against what is locked. */
-export type StackCheck = Omit<Check, "id"> & { readonly id: Check["id"] | "workload" };
+/** A check of the evidence, or one of the lock file that the expectations come from. */
+export type StackCheck = Omit<Check, "id"> & { readonly id: Check["id"] | "key-policy" };
 
 /** What `polaris verify` found out about an endpoint. */
 export interface StackVerification {
@@ -21,6 +22,8 @@ export interface StackVerification {
   readonly publicKeyFingerprint: string | undefined;
   /** What the target proves at all, and what it leaves open. */
   readonly statements: readonly TrustStatement[];
+  /** The lock file names another workload than the one that was deployed: not a matter of trust, but worth knowing. */
+  readonly isLockAhead: boolean;
 }
 
 export interface VerificationRequest {
@@ -46,20 +49,37 @@ export async function verifyStack(request: VerificationRequest): Promise<StackVe
     nowUnixSeconds: Math.floor(Date.now() / 1000),
     signal: request.signal,
   });
-  const workload: StackCheck = {
-    id: "workload",
-    ok: deployed.workload === lock.workload.files.sha256,
-    expected: lock.workload.files.sha256,
-    actual: deployed.workload,
-  };
-  const checks: StackCheck[] = [...report.checks, workload];
+  const checks: StackCheck[] = [...report.checks, checkKeyPolicy(lock, deployed)];
   return {
     endpoint,
     trusted: report.trusted && checks.every((check) => check.ok),
     simulated: report.simulated,
     checks,
     publicKeyFingerprint: report.publicKey?.keyId,
+    isLockAhead: deployed.workload !== lock.workload.files.sha256,
     statements: localTrustStatements(deployed.publicKeyFingerprint === null ? "ephemeral" : "hsm"),
+  };
+}
+
+/**
+ * The policy that polaris.lock shows has to be the one that follows from its names: what a reviewer reads there is what was
+ * deployed, and not a text that somebody put in its place.
+ */
+function checkKeyPolicy(lock: StackLock, deployed: DeployedStack): StackCheck {
+  const { condition } = planKeyPolicy(lock);
+  const sha256 = `sha256:${createHash("sha256").update(condition, "utf8").digest("hex")}`;
+  const key = `projects/${lock.projectId}/locations/local/keyRings/${lock.names.keyRing}/cryptoKeys/${lock.names.key}`;
+  const problems = [
+    ...(lock.policy.condition === condition ? [] : ["another condition"]),
+    ...(lock.policy.sha256 === sha256 ? [] : ["another hash"]),
+    ...(deployed.instanceId === lock.instanceId ? [] : ["another instance"]),
+    ...(deployed.keyVersion === null || deployed.keyVersion === `${key}/cryptoKeyVersions/1` ? [] : ["another key"]),
+  ];
+  return {
+    id: "key-policy",
+    ok: problems.length === 0,
+    expected: `the policy of ${lock.names.instance}, ${sha256}`,
+    actual: problems.length === 0 ? sha256 : `polaris.lock names ${problems.join(", ")}`,
   };
 }
 
@@ -103,4 +123,12 @@ export function requireExpectations(
     });
   }
   return { lock, deployed };
+}
+
+/**
+ * True for a stack of the project's own lock that was deployed to this machine: it is simulated and known to be. An endpoint
+ * or a lock that was named on the command line (`named`) may be anybody's, and the user has to say that simulated will do.
+ */
+export function isKnownToBeSimulated(lockFile: LockFile, stack: string, named: readonly (string | undefined)[]): boolean {
+  return named.every((name) => name === undefined) && lockFile.deployed[stack]?.target === "local";
 }

@@ -22,7 +22,7 @@ test("deploy ends with an endpoint, a verification that says simulated, and what
   assert.match(endpoint, /^http:\/\/127\.0\.0\.1:\d+$/);
   assert.match(stderr, /✓ verified \(SIMULATED: no TEE, proves nothing about hardware\)/);
   assert.match(stderr, /✗ local-no-tee/);
-  assert.match(stderr, /npx polaris request GET \/hello/);
+  assert.match(stderr, /^ {2}polaris request GET \/healthz$/m);
   assert.equal((await fetch(`${endpoint}/polaris-container/health`)).status, 200);
 });
 

@@ -58,12 +58,15 @@ async function deploy(context: CommandContext, flags: DeployFlags): Promise<Comm
   if (changed.length > 0) await confirm(context, `Deploy ${plan.qualifiedName} to ${plan.target}?`);
 
   const progress = startProgress(context);
-  await saveLock(project, locked);
   const deployed = await target.deploy(plan, project, secrets, {
     signal: context.signal,
     command: "polaris deploy",
     waitMs: flags.wait ?? 0,
     ambient: ambientEnvironment(),
+    // Names come before what bears them: whatever happens next, the lock knows what there may be.
+    onHeld: async () => {
+      await saveLock(project, locked);
+    },
     onProgress: progress.onPart,
     warn: context.warn,
   });

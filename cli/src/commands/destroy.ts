@@ -5,6 +5,7 @@ import { addGlobalFlags, runCommand } from "../run-command.ts";
 
 interface DestroyFlags extends GlobalFlags {
   readonly destroyKey?: boolean;
+  readonly keepKey?: boolean;
   readonly confirm?: string;
   readonly wait?: number;
 }
@@ -15,6 +16,9 @@ export function destroyCommand(): Command {
       .alias("down")
       .description("remove the stack; the key stays unless you ask for it too")
       .option("--destroy-key", "destroy the key too: what was sealed to it is lost for ever")
+      .addOption(
+        new Option("--keep-key", "keep the key although key.onDestroy says destroy").conflicts("destroyKey"),
+      )
       .option("--confirm <stack>", "the stack's name, where nobody can type it")
       .addOption(
         new Option(
@@ -33,17 +37,22 @@ Examples:
 }
 
 async function destroy(context: CommandContext, flags: DestroyFlags): Promise<CommandOutcome> {
-  const { locateStack, forgetDeployment } = await import("@polaris-cvm/stacks/project.ts");
+  const { forgetDeployment, loadLock, locateStack } = await import("@polaris-cvm/stacks/project.ts");
   const { loadTarget } = await import("@polaris-cvm/stacks/targets.ts");
   const { PolarisError } = await import("@polaris-cvm/sdk/errors");
   const { confirm, confirmByName } = await import("../ask.ts");
+  const { nextCommand } = await import("../next-command.ts");
   const { startProgress } = await import("../progress.ts");
 
   const location = await locateStack(context.cwd, flags);
+  // A lock file that cannot be read is told before anything is destroyed, not after.
+  const deployed = (await loadLock(location))?.deployed[location.stack];
   const target = await loadTarget(location.target);
-  const destroyKey = flags.destroyKey === true;
   const [isThere, key] = await Promise.all([target.exists(location), target.findKey(location)]);
-  if (!isThere && (key === undefined || !destroyKey)) {
+  const destroyKey =
+    flags.destroyKey === true ||
+    (deployed?.onDestroy === "destroy" && flags.keepKey !== true && key !== undefined);
+  if (!isThere && (key === undefined || flags.destroyKey !== true)) {
     throw new PolarisError("STACK_NOT_FOUND", `stack "${location.stack}" is not deployed`, {
       hint:
         key === undefined
@@ -53,10 +62,11 @@ async function destroy(context: CommandContext, flags: DestroyFlags): Promise<Co
   }
   await confirm(context, `Destroy stack "${location.stack}" on ${location.target}?`);
   if (destroyKey) {
+    const why = flags.destroyKey === true ? "" : " (key.onDestroy says so, --keep-key overrules it)";
     await confirmByName(context, {
       given: flags.confirm,
       name: location.stack,
-      what: "the key will be destroyed, and with it everything that was ever sealed to it",
+      what: `the key will be destroyed${why}, and with it everything that was ever sealed to it`,
       flag: "--confirm",
     });
   }
@@ -68,7 +78,6 @@ async function destroy(context: CommandContext, flags: DestroyFlags): Promise<Co
       signal: context.signal,
       command: "polaris destroy",
       waitMs: flags.wait ?? 0,
-      ambient: {},
       onProgress: progress.onPart,
       warn: context.warn,
     },
@@ -77,8 +86,14 @@ async function destroy(context: CommandContext, flags: DestroyFlags): Promise<Co
   progress.done();
   context.note(
     keptKey === undefined
-      ? `destroyed ${location.stack}, and its key`
-      : `destroyed ${location.stack}; its key is kept in ${keptKey.where}\n\nNext:\n  polaris deploy                                          the same key again\n  polaris destroy --yes --destroy-key --confirm ${location.stack}   the key too`,
+      ? `destroyed ${location.stack}${destroyKey ? ", and its key" : ""}`
+      : [
+          `destroyed ${location.stack}; its key is kept in ${keptKey.where}`,
+          "",
+          "Next:",
+          `  ${nextCommand(flags, "deploy")}   uses the same key again`,
+          `  ${nextCommand(flags, `destroy --destroy-key --confirm ${location.stack}`)}   destroys the key too`,
+        ].join("\n"),
   );
   return {
     stack: location.stack,

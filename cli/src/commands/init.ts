@@ -1,3 +1,5 @@
+import { existsSync } from "node:fs";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { Command, Option } from "commander";
 import { basename, join, resolve } from "node:path";
 import type { InitChoices } from "../ask-init.ts";
@@ -44,15 +46,19 @@ async function init(
   dir: string | undefined,
 ): Promise<CommandOutcome> {
   const { writeInitConfig } = await import("@polaris-cvm/stacks/config/write-init-config.ts");
+  const { nextCommand } = await import("../next-command.ts");
   const { askInitAnswers } = await import("../ask-init.ts");
   const projectDir = resolve(context.cwd, dir ?? ".");
-  const answers = await askInitAnswers(context, flags, projectDir, basename(projectDir));
   const path = join(projectDir, "polaris.yaml");
+  if (flags.force !== true && existsSync(path)) {
+    throw new PolarisError("USAGE_INVALID", `${path} is there already`, {
+      hint: "polaris deploy uses it; --force overwrites it",
+    });
+  }
+  const answers = await askInitAnswers(context, flags, projectDir, basename(projectDir));
   await writeInitConfig(path, answers, { overwrite: flags.force === true });
-  context.note(
-    ["", "Next:", "  polaris config validate", "  polaris doctor", "  polaris deploy", ""]
-      .map((line) => (line.startsWith("  ") && dir !== undefined ? `${line} -C ${dir}` : line))
-      .join("\n"),
-  );
+  const here = dir === undefined ? flags : { ...flags, cwd: join(flags.cwd ?? "", dir) };
+  const next = ["config validate", "doctor", "deploy"].map((words) => `  ${nextCommand(here, words)}`);
+  context.note(["", "Next:", ...next, ""].join("\n"));
   return { target: "local", data: { path, answers }, text: path };
 }

@@ -1,5 +1,7 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { ERROR_CODES, PolarisError } from "@polaris-cvm/sdk/errors";
+import type { ErrorCode } from "@polaris-cvm/sdk/errors";
+import { ERROR_HEADER, PROBLEM_MEDIA_TYPE } from "@polaris-cvm/sdk/headers";
 import type { CommandContext, CommandOutcome, GlobalFlags } from "../run-command.ts";
 import { addGlobalFlags, runCommand } from "../run-command.ts";
 
@@ -47,25 +49,34 @@ async function request(
   path: string,
 ): Promise<CommandOutcome> {
   const { locateStack, loadExpectationLock } = await import("@polaris-cvm/stacks/project.ts");
+  const { parseEndpoint } = await import("@polaris-cvm/sdk");
+  const { isKnownToBeSimulated } = await import("@polaris-cvm/stacks/verify.ts");
   const { createStackClient } = await import("@polaris-cvm/stacks/stack-client.ts");
   const { readRequestBody, writeResponseBody } = await import("../request-body.ts");
-  const { printResult, printResultBytes } = await import("../print.ts");
+  const { escapeControls, printNote, printResult, printResultBytes } = await import("../print.ts");
 
   const location = await locateStack(context.cwd, flags);
   const isUrl = /^https?:\/\//i.test(path);
   if (!isUrl && !path.startsWith("/")) {
-    throw new PolarisError("USAGE_INVALID", `"${path}" is no path`, {
-      hint: `start it with a slash: /${path}`,
+    throw new PolarisError("USAGE_INVALID", `"${path}" is neither a path nor an http URL`, {
+      hint: path.includes("://") ? "endpoints have http or https URLs" : `start it with a slash: /${path}`,
+    });
+  }
+  if (flags.data !== undefined && (method === "GET" || method === "HEAD")) {
+    throw new PolarisError("USAGE_INVALID", `a ${method} request has no body`, {
+      hint: "use POST, or leave --data out",
     });
   }
   const body = await readRequestBody(flags.data);
   if (flags.insecureNoVerify === true)
     context.warn("insecure", "INSECURE: the key was not verified (--insecure-no-verify)");
+  const lockFile = await loadExpectationLock(location, flags.lock);
+  const named = [isUrl ? path : undefined, flags.lock];
   const client = createStackClient({
-    lockFile: await loadExpectationLock(location, flags.lock),
+    lockFile,
     stack: location.stack,
-    ...(isUrl ? { url: new URL(path).origin } : {}),
-    acceptSimulated: flags.allowSimulated === true || (!isUrl && location.target === "local"),
+    ...(isUrl ? { url: parseEndpoint(path).origin } : {}),
+    acceptSimulated: flags.allowSimulated === true || isKnownToBeSimulated(lockFile, location.stack, named),
     insecureSkipVerification: flags.insecureNoVerify === true,
   });
   const response = await client.fetch(isUrl ? path : `${client.endpoint}${path}`, {
@@ -82,7 +93,7 @@ async function request(
       printResult(
         [
           `HTTP ${response.status} ${response.statusText}`.trimEnd(),
-          ...headers.map(([n, v]) => `${n}: ${v}`),
+          ...headers.map(([name, value]) => escapeControls(`${name}: ${value}`)),
           "",
           "",
         ].join("\n"),
@@ -94,27 +105,36 @@ async function request(
     await writeResponseBody(flags.output, bytes);
     context.note(`${bytes.length} bytes written to ${flags.output}`);
   }
-  const refusal = response.headers.get("polaris-error");
+  const error = describeRefusal(response, flags.fail === true);
+  // The next prompt, or our own error, on a line of its own.
+  if (error !== undefined && !machine && flags.output === undefined && bytes.length > 0) printNote("");
   return {
     stack: location.stack,
     target: location.target,
     data: { status: response.status, headers, bodyBase64: Buffer.from(bytes).toString("base64") },
-    ...(refusal !== null
-      ? {
-          error: new PolarisError(
-            "ENDPOINT_UNREACHABLE",
-            `the proxy refused the request: ${response.status} ${refusal}`,
-          ),
-        }
-      : flags.fail === true && response.status >= 400
-        ? { error: new PolarisError("ENDPOINT_UNREACHABLE", `the workload answered ${response.status}`) }
-        : {}),
+    ...(error === undefined ? {} : { error }),
   };
 }
 
+/** A refusal of the proxy, which it marks with its own code, or with --fail an answer of the workload from 400 on. */
+function describeRefusal(response: Response, fail: boolean): PolarisError | undefined {
+  if (response.status < 400) return undefined;
+  const code = response.headers.get(ERROR_HEADER);
+  if (code !== null && response.headers.get("content-type")?.startsWith(PROBLEM_MEDIA_TYPE) === true) {
+    const known = Object.hasOwn(ERROR_CODES, code) ? (code as ErrorCode) : "REQUEST_FAILED";
+    return new PolarisError(known, `the proxy refused the request: ${response.status} ${known}`);
+  }
+  return fail ? new PolarisError("REQUEST_FAILED", `the workload answered ${response.status}`) : undefined;
+}
+
+/** Methods that fetch refuses to send (WHATWG Fetch, "forbidden method"). */
+const FORBIDDEN_METHODS: ReadonlySet<string> = new Set(["CONNECT", "TRACE", "TRACK"]);
+
 function parseMethod(text: string): string {
-  if (!/^[A-Za-z]{1,20}$/.test(text)) throw new InvalidArgumentError("an HTTP method: GET, POST, …");
-  return text.toUpperCase();
+  const method = text.toUpperCase();
+  if (!/^[A-Z][A-Z-]{0,19}$/.test(method)) throw new InvalidArgumentError("an HTTP method: GET, POST, …");
+  if (FORBIDDEN_METHODS.has(method)) throw new InvalidArgumentError(`${method} cannot be sent.`);
+  return method;
 }
 
 function collectHeader(
@@ -122,6 +142,11 @@ function collectHeader(
   earlier: readonly (readonly [string, string])[],
 ): (readonly [string, string])[] {
   const colon = text.indexOf(":");
-  if (colon <= 0) throw new InvalidArgumentError('a header like "name: value".');
-  return [...earlier, [text.slice(0, colon).trim(), text.slice(colon + 1).trim()]];
+  const header = [text.slice(0, Math.max(colon, 0)).trim(), text.slice(colon + 1).trim()] as const;
+  try {
+    new Headers().append(...header);
+  } catch {
+    throw new InvalidArgumentError('a header like "name: value", in printable ASCII.');
+  }
+  return [...earlier, header];
 }

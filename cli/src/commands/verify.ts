@@ -34,7 +34,7 @@ async function verify(
   url: string | undefined,
 ): Promise<CommandOutcome> {
   const { locateStack, loadExpectationLock } = await import("@polaris-cvm/stacks/project.ts");
-  const { verifyStack } = await import("@polaris-cvm/stacks/verify.ts");
+  const { isKnownToBeSimulated, verifyStack } = await import("@polaris-cvm/stacks/verify.ts");
   const { describeChecks, describeVerdict, verificationData, verificationError } =
     await import("../verification-report.ts");
 
@@ -43,11 +43,17 @@ async function verify(
   const report = await verifyStack({
     lockFile,
     stack: location.stack,
-    // A stack of ours on the local target is simulated and known to be; a bare URL has to be told.
-    acceptSimulated: flags.allowSimulated === true || (url === undefined && location.target === "local"),
+    acceptSimulated:
+      flags.allowSimulated === true || isKnownToBeSimulated(lockFile, location.stack, [url, flags.lock]),
     signal: context.signal,
     ...(url === undefined ? {} : { url }),
   });
+  if (report.isLockAhead) {
+    context.warn(
+      "lock-ahead",
+      "polaris.lock names another workload than the one that was deployed: deploy again",
+    );
+  }
   return {
     stack: location.stack,
     target: location.target,

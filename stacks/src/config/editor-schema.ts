@@ -1,7 +1,8 @@
-import { access, mkdir } from "node:fs/promises";
+import { access } from "node:fs/promises";
 import { dirname, join, relative } from "node:path";
 
-import { stateUnwritable, writeFileAtomic } from "../atomic-file.ts";
+import { writeFileAtomic } from "../atomic-file.ts";
+import { makeFolder } from "../make-folder.ts";
 import { configJsonSchema } from "./json-schema.ts";
 
 /** Where an npm installation has the generated schema: below the project, or below a workspace root above it. */
@@ -28,11 +29,7 @@ export async function prepareEditorSchema(projectDir: string): Promise<string> {
   const installed = await findInstalledSchema(projectDir);
   if (installed !== undefined) return asReference(relative(projectDir, installed));
   const folder = join(projectDir, OWN_FOLDER);
-  try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw stateUnwritable(folder, cause);
-  }
+  await makeFolder(folder, 0o700);
   await writeFileAtomic(join(folder, ".gitignore"), "*\n", { durable: false });
   await writeFileAtomic(join(projectDir, OWN_SCHEMA), `${JSON.stringify(configJsonSchema(), null, 2)}\n`, {
     durable: false,

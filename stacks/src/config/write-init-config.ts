@@ -1,9 +1,9 @@
-import { mkdir } from "node:fs/promises";
 import { basename, dirname } from "node:path";
 
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 
-import { createFileAtomic, stateUnwritable, writeFileAtomic } from "../atomic-file.ts";
+import { createFileAtomic, writeFileAtomic } from "../atomic-file.ts";
+import { makeFolder } from "../make-folder.ts";
 import { prepareEditorSchema } from "./editor-schema.ts";
 import { renderInitConfig } from "./init-template.ts";
 import type { InitAnswers } from "./init-template.ts";
@@ -25,11 +25,7 @@ export async function writeInitConfig(
   const projectDir = dirname(path);
   // Answers first: what is not valid leaves no folder behind.
   renderInitConfig(answers, ".");
-  try {
-    await mkdir(projectDir, { recursive: true });
-  } catch (cause) {
-    throw stateUnwritable(projectDir, cause);
-  }
+  await makeFolder(projectDir);
   const text = renderInitConfig(answers, await prepareEditorSchema(projectDir));
   if (overwrite) {
     await writeFileAtomic(path, text, { mode: CONFIG_MODE });

@@ -21,7 +21,7 @@ export async function readControlPlane(
   },
 ): Promise<ControlPlaneFacts> {
   const issuer = `${options.trustUrl}/issuer`;
-  const discovery = await getJson(`${issuer}/.well-known/openid-configuration`, options);
+  const discovery = await getJson(`${issuer}/.well-known/openid-configuration`, options.signal);
   const jwksUri = discovery["jwks_uri"];
   if (
     discovery["issuer"] !== issuer ||
@@ -30,7 +30,7 @@ export async function readControlPlane(
   ) {
     throw new PolarisError("PART_FAILED", `the issuer at ${issuer} describes itself as somebody else`);
   }
-  const { keys } = await getJson(jwksUri, options);
+  const { keys } = await getJson(jwksUri, options.signal);
   if (!Array.isArray(keys)) throw new PolarisError("PART_FAILED", `no keys at ${jwksUri}`);
   return {
     issuer,
@@ -50,7 +50,11 @@ async function readKey(
   },
 ): Promise<{ version: string; publicKeyFingerprint: string }> {
   const version = `${keyResourceName(plan)}/cryptoKeyVersions/1`;
-  const answer = await getJson(`${options.trustUrl}/v1/${version}/publicKey`, options);
+  const answer = await getJson(
+    `${options.trustUrl}/v1/${version}/publicKey`,
+    options.signal,
+    options.administratorCredential,
+  );
   const pem = answer["pem"];
   if (typeof pem !== "string" || answer["name"] !== version) {
     throw new PolarisError("PART_FAILED", `the key service gave no public key for ${version}`);
@@ -59,26 +63,27 @@ async function readKey(
   return { version, publicKeyFingerprint: `sha256:${createHash("sha256").update(spki).digest("hex")}` };
 }
 
-export function keyResourceName(plan: Plan): string {
+function keyResourceName(plan: Plan): string {
   const { project, location, keyRing, name } = plan.key;
   return `projects/${project}/locations/${location}/keyRings/${keyRing}/cryptoKeys/${name}`;
 }
 
 async function getJson(
   url: string,
-  options: { readonly administratorCredential: string; readonly signal: AbortSignal },
+  signal: AbortSignal,
+  credential?: string,
 ): Promise<Record<string, unknown>> {
   let answer: unknown;
   try {
     const response = await fetch(url, {
-      headers: { authorization: `Bearer ${options.administratorCredential}` },
+      headers: credential === undefined ? {} : { authorization: `Bearer ${credential}` },
       redirect: "error",
-      signal: options.signal,
+      signal,
     });
     if (!response.ok) throw new Error(`${url} answered ${response.status}`);
     answer = await response.json();
   } catch (cause) {
-    options.signal.throwIfAborted();
+    signal.throwIfAborted();
     throw new PolarisError("PART_FAILED", `the local trust services do not answer as they should`, {
       hint: 'see "polaris logs --part trust"; polaris deploy starts them again',
       cause,

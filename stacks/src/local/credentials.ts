@@ -1,7 +1,8 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import { errnoOf, stateUnwritable, writeFileAtomic } from "../atomic-file.ts";
+import { errnoOf, writeFileAtomic } from "../atomic-file.ts";
+import { makeFolder } from "../make-folder.ts";
 import type { StackPaths } from "./stack-paths.ts";
 
 /** What the simulated machine and the administrator show to the trust services. Secrets: files 0600, hashes elsewhere. */
@@ -23,10 +24,7 @@ export async function ensureCredentials(paths: StackPaths): Promise<Credentials>
   const existing = await loadCredentials(paths);
   if (existing !== undefined) return existing;
   const credentials = { machine: drawCredential(), administrator: drawCredential() };
-  const folder = dirname(paths.machineCredential);
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
-    throw stateUnwritable(folder, cause);
-  });
+  await makeFolder(dirname(paths.machineCredential), 0o700);
   await writeFileAtomic(paths.machineCredential, credentials.machine);
   await writeFileAtomic(paths.administratorCredential, credentials.administrator);
   return credentials;

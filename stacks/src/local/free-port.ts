@@ -34,12 +34,7 @@ export async function isPortFree(port: number): Promise<boolean> {
 
 /** Who listens on a port, as `node (process 4711)`; undefined if that cannot be seen: another user's, or no Linux. */
 export async function describePortHolder(port: number): Promise<string | undefined> {
-  if (process.platform !== "linux") return undefined;
-  const sockets = new Set<string>();
-  for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {
-    const text = await readFile(table, "latin1").catch(() => "");
-    for (const inode of listeningInodes(text, port)) sockets.add(`socket:[${inode}]`);
-  }
+  const sockets = await listeningSockets(port);
   if (sockets.size === 0) return undefined;
   for (const pid of await readdir("/proc")) {
     if (!/^\d+$/.test(pid) || !(await hasOpen(pid, sockets))) continue;
@@ -48,6 +43,26 @@ export async function describePortHolder(port: number): Promise<string | undefin
     return `${name.trim() || "a program"} (process ${pid})`;
   }
   return undefined;
+}
+
+/** True if one of these processes listens on a port; false where that cannot be seen. */
+export async function isHeldBy(port: number, pids: ReadonlySet<number>): Promise<boolean> {
+  if (pids.size === 0) return false;
+  const sockets = await listeningSockets(port);
+  if (sockets.size === 0) return false;
+  const held = await Promise.all([...pids].map((pid) => hasOpen(String(pid), sockets)));
+  return held.includes(true);
+}
+
+/** What links in /proc/<pid>/fd to listening sockets of a port look like; none where there is no /proc. */
+async function listeningSockets(port: number): Promise<ReadonlySet<string>> {
+  const sockets = new Set<string>();
+  if (process.platform !== "linux") return sockets;
+  for (const table of ["/proc/net/tcp", "/proc/net/tcp6"]) {
+    const text = await readFile(table, "latin1").catch(() => "");
+    for (const inode of listeningInodes(text, port)) sockets.add(`socket:[${inode}]`);
+  }
+  return sockets;
 }
 
 /** Sockets in state LISTEN (0A) on a port, from the kernel's table: proc(5), proc_pid_net(5). */

@@ -1,7 +1,8 @@
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { Plan } from "../plan.ts";
 import type { Finding } from "../targets.ts";
-import { chooseFreePort, describePortHolder, isPortFree } from "./free-port.ts";
+import type { AliveParts } from "./alive-parts.ts";
+import { chooseFreePort, describePortHolder, isHeldBy, isPortFree } from "./free-port.ts";
 import type { LocalState } from "./state.ts";
 
 /** The parts that listen on a port. */
@@ -18,12 +19,12 @@ interface PortWish {
 export async function checkPorts(
   plan: Plan,
   previous: LocalState | undefined,
-  running: ReadonlySet<string>,
+  alive: AliveParts,
 ): Promise<Finding[]> {
   const findings: Finding[] = [];
-  for (const { part, asked, remembered } of portWishes(plan, previous)) {
-    if (asked === undefined || (asked === remembered && running.has(part)) || (await isPortFree(asked)))
-      continue;
+  for (const wish of portWishes(plan, previous)) {
+    const { part, asked } = wish;
+    if (asked === undefined || (await isUsable(asked, wish, alive))) continue;
     findings.push({
       check: "port-free",
       where: `${part}.port`,
@@ -41,18 +42,18 @@ export async function checkPorts(
 export async function choosePorts(
   plan: Plan,
   previous: LocalState | undefined,
-  running: ReadonlySet<string>,
+  alive: AliveParts,
 ): Promise<{ readonly ports: LocalState["ports"]; readonly moved: readonly PortPart[] }> {
   const ports: Record<PortPart, number> = { trust: 0, workload: 0, proxy: 0 };
   const moved: PortPart[] = [];
-  for (const { part, asked, remembered } of portWishes(plan, previous)) {
-    const isOurs = remembered !== undefined && running.has(part);
+  for (const wish of portWishes(plan, previous)) {
+    const { part, asked, remembered } = wish;
     if (asked !== undefined) {
-      if (!(asked === remembered && isOurs) && !(await isPortFree(asked))) {
+      if (!(await isUsable(asked, wish, alive))) {
         throw new PolarisError("PORT_TAKEN", `port ${asked} on 127.0.0.1 is taken${await holderOf(asked)}`);
       }
       ports[part] = asked;
-    } else if (remembered !== undefined && (isOurs || (await isPortFree(remembered)))) {
+    } else if (remembered !== undefined && (await isUsable(remembered, wish, alive))) {
       ports[part] = remembered;
     } else {
       ports[part] = await chooseFreePort({ exclude: Object.values(ports) });
@@ -60,6 +61,16 @@ export async function choosePorts(
     }
   }
   return { ports, moved };
+}
+
+/**
+ * True if a part can listen there, now or when what runs of it has been ended: that comes first. (Its own processes are
+ * known by the port that it had, or, if that is forgotten, by what they have open.)
+ */
+async function isUsable(port: number, { part, remembered }: PortWish, alive: AliveParts): Promise<boolean> {
+  const own = alive.get(part);
+  if (own !== undefined && (port === remembered || (await isHeldBy(port, own)))) return true;
+  return isPortFree(port);
 }
 
 function portWishes(plan: Plan, previous: LocalState | undefined): PortWish[] {

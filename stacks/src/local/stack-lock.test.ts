@@ -94,6 +94,15 @@ test("waits for the holder as long as it is told to, and no longer", async (t) =
   )();
 });
 
+test("whoever waits gets the lock although the holder has removed the folder", async (t) => {
+  const stackDir = await makeStackDir(t);
+  await acquireStackLock(stackDir, { command: "polaris destroy" });
+  const next = acquireStackLock(stackDir, { command: "polaris deploy", waitMs: 20_000 });
+  await rm(stackDir, { recursive: true });
+  await next;
+  assert.equal((await readStackLock(stackDir))?.command, "polaris deploy");
+});
+
 test("stops waiting when it is cancelled", async (t) => {
   const stackDir = await makeStackDir(t);
   const release = await acquireStackLock(stackDir, { command: "first" });

@@ -1,10 +1,11 @@
 import { randomBytes } from "node:crypto";
-import { mkdir, readFile, readdir, rename, rm } from "node:fs/promises";
+import { readFile, readdir, rename, rm } from "node:fs/promises";
 import { hostname, userInfo } from "node:os";
 import { basename, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { createFileAtomic, errnoOf, stateUnwritable, writeFileAtomic } from "../atomic-file.ts";
+import { makeFolder } from "../make-folder.ts";
 import { isAlive, ownIdentity } from "./supervisor/process-identity.ts";
 
 /** Who holds a stack. */
@@ -50,12 +51,9 @@ export async function acquireStackLock(
 ): Promise<() => Promise<void>> {
   const me = describeMe(options.command);
   const deadlineMs = performance.now() + (options.waitMs ?? 0);
-  try {
-    await mkdir(stackDir, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw stateUnwritable(stackDir, cause);
-  }
   for (;;) {
+    // Each time: who held it may have destroyed the stack, and its folder.
+    await makeFolder(stackDir, 0o700);
     const other = await tryToHold(stackDir, me);
     if (other === undefined) return () => release(stackDir, me);
     const leftMs = deadlineMs - performance.now();

@@ -1,9 +1,13 @@
 import { createHash } from "node:crypto";
+import { realpathSync } from "node:fs";
 import { userInfo } from "node:os";
-import { join } from "node:path";
+import { basename, dirname, join } from "node:path";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { errnoOf } from "../atomic-file.ts";
 
 /** Every file of a local stack, by name; nobody else joins these paths. */
 export interface StackPaths {
+  /** Without links in it: however a command came here, it is the same stack. */
   readonly projectDir: string;
   /** `.polaris` in the project folder. */
   readonly home: string;
@@ -26,7 +30,9 @@ export interface StackPaths {
   readonly tokenAgentSocket: string;
 }
 
-export function stackPaths(projectDir: string, stack: string): StackPaths {
+/** @throws {PolarisError} STATE_CORRUPT if the project folder cannot be looked at */
+export function stackPaths(givenProjectDir: string, stack: string): StackPaths {
+  const projectDir = withoutLinks(givenProjectDir);
   const home = join(projectDir, ".polaris");
   const stackDir = join(home, stack);
   const digest = createHash("sha256").update(stackDir).digest("hex").slice(0, 12);
@@ -45,4 +51,22 @@ export function stackPaths(projectDir: string, stack: string): StackPaths {
     socketDir,
     tokenAgentSocket: join(socketDir, "token-agent.sock"),
   };
+}
+
+/** The real path of a folder; of one that is gone, that of the nearest folder above it and the rest as it is. */
+function withoutLinks(folder: string): string {
+  const rest: string[] = [];
+  for (let existing = folder; ; existing = dirname(existing)) {
+    try {
+      return join(realpathSync(existing), ...rest);
+    } catch (cause) {
+      const errno = errnoOf(cause);
+      if ((errno !== "ENOENT" && errno !== "ENOTDIR") || dirname(existing) === existing) {
+        throw new PolarisError("STATE_CORRUPT", `cannot look at ${folder}: ${errno ?? "unknown reason"}`, {
+          cause,
+        });
+      }
+      rest.unshift(basename(existing));
+    }
+  }
 }

@@ -1,8 +1,10 @@
-import { mkdir, readFile, rm } from "node:fs/promises";
+import { lstat, readFile, rm } from "node:fs/promises";
 import { dirname } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { z } from "zod";
-import { writeFileAtomic } from "../atomic-file.ts";
+import { stateUnwritable, writeFileAtomic } from "../atomic-file.ts";
+import { makeFolder } from "../make-folder.ts";
+import { createHomeFolder } from "./home-folder.ts";
 import type { StackPaths } from "./stack-paths.ts";
 
 const port = z.int().min(1).max(65535);
@@ -41,17 +43,10 @@ export async function saveState(paths: StackPaths, state: LocalState): Promise<v
   await writeFileAtomic(paths.state, `${JSON.stringify(state, null, 2)}\n`);
 }
 
-/** Creates the stack's folders, closed to everybody else, and keeps `.polaris` out of every repository. */
+/** Creates the stack's folders, closed to everybody else. */
 export async function createStackFolders(paths: StackPaths): Promise<void> {
-  try {
-    for (const folder of [paths.home, paths.stackDir]) await mkdir(folder, { recursive: true, mode: 0o700 });
-    await writeFileAtomic(`${paths.home}/.gitignore`, "*\n");
-  } catch (cause) {
-    throw new PolarisError("STATE_UNWRITABLE", `cannot write to ${paths.home}`, {
-      hint: "polaris keeps the stack's state there: make the folder writable, or free some space",
-      cause,
-    });
-  }
+  await createHomeFolder(paths.home);
+  await makeFolder(paths.stackDir, 0o700);
 }
 
 /** Removes what a destroyed stack leaves, but not its key: that is the trust folder. */
@@ -61,12 +56,22 @@ export async function removeState(paths: StackPaths): Promise<void> {
     dirname(paths.machineCredential),
     paths.trustConfig,
     paths.tokenAgentConfig,
-    paths.socketDir,
+    ...((await isOwn(paths.socketDir)) ? [paths.socketDir] : []),
     `${paths.stackDir}/logs`,
     `${paths.stackDir}/run`,
     // Last: as long as it is there, the stack is there, and the next destroy goes on.
     paths.state,
   ]) {
-    await rm(path, { recursive: true, force: true });
+    await rm(path, { recursive: true, force: true }).catch((cause: unknown) => {
+      throw stateUnwritable(path, cause);
+    });
   }
+}
+
+/** In a folder for everybody, somebody else may have taken the name: that is not ours to remove. */
+async function isOwn(path: string): Promise<boolean> {
+  return lstat(path).then(
+    ({ uid }) => uid === process.getuid?.(),
+    () => false,
+  );
 }

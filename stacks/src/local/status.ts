@@ -1,6 +1,6 @@
 import type { PartStatus } from "../targets.ts";
+import { askPart } from "./supervisor/answer.ts";
 import type { ObservedPart } from "./supervisor/observe.ts";
-import { askProbes } from "./supervisor/probe.ts";
 
 /** Observed parts as a person wants to read them. A part is running if its process is there and answers its probes. */
 export async function describeParts(parts: readonly ObservedPart[]): Promise<PartStatus[]> {
@@ -21,9 +21,14 @@ async function describePart(observed: ObservedPart): Promise<PartStatus> {
       const since = `pid ${pid ?? "?"}, since ${observed.record.startedAt}`;
       if (observed.launch === undefined)
         return { part, state: "broken", pid, detail: `${since}, its end was begun` };
-      return (await askProbes(observed.launch.spec.probes))
-        ? { part, state: "running", pid, detail: since }
-        : { part, state: "broken", pid, detail: `${since}, does not answer` };
+      switch (await askPart(observed.launch, observed.record)) {
+        case "yes":
+          return { part, state: "running", pid, detail: since };
+        case "not-yet":
+          return { part, state: "starting", pid, detail: `${since}, does not answer yet` };
+        case "never":
+          return { part, state: "broken", pid, detail: `${since}, does not answer` };
+      }
     }
     case "exited": {
       const { exitCode, signal, at, error } = observed.exit;

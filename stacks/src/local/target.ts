@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { readdir, rm } from "node:fs/promises";
+import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { errnoOf, writeFileAtomic } from "../atomic-file.ts";
@@ -7,6 +7,7 @@ import type { DeployedStack } from "../lock-file/schema.ts";
 import type { Plan } from "../plan.ts";
 import type {
   Change,
+  DeployOperation,
   Finding,
   KeptKey,
   StackLocation,
@@ -14,6 +15,7 @@ import type {
   StackStatus,
   Target,
 } from "../targets.ts";
+import { findAliveParts } from "./alive-parts.ts";
 import { readControlPlane } from "./control-plane.ts";
 import { ensureCredentials, loadCredentials } from "./credentials.ts";
 import type { Credentials } from "./credentials.ts";
@@ -27,6 +29,7 @@ import type { StackPaths } from "./stack-paths.ts";
 import { createStackFolders, loadState, removeState, saveState } from "./state.ts";
 import type { LocalState } from "./state.ts";
 import { describeParts } from "./status.ts";
+import { judgeAnswers } from "./supervisor/answer.ts";
 import { compileCacheEnvironment } from "./supervisor/compile-cache.ts";
 import { converge } from "./supervisor/converge.ts";
 import { planChanges } from "./supervisor/next-step.ts";
@@ -51,7 +54,7 @@ export const localTarget: Target = {
 
 async function check(plan: Plan, { projectDir, stack }: StackLocation): Promise<Finding[]> {
   const paths = stackPaths(projectDir, stack);
-  return checkPorts(plan, await loadState(paths), await runningParts(paths));
+  return checkPorts(plan, await loadState(paths), await findAliveParts(paths.stackDir));
 }
 
 async function preview(
@@ -65,7 +68,7 @@ async function preview(
   if (state === undefined || credentials === undefined) {
     return PART_NAMES.map((part) => ({ part, action: "create", reason: "not deployed" }));
   }
-  const { ports } = await choosePorts(plan, state, await runningParts(paths));
+  const { ports } = await choosePorts(plan, state, await findAliveParts(paths.stackDir));
   const desired = planParts(plan, paths, {
     state: { ...state, ports },
     configs: planPartConfigs(plan, paths, { ...state, ports }, credentials),
@@ -73,19 +76,20 @@ async function preview(
     workloadAmbient: {},
     ownAmbient: {},
   });
-  return planChanges(desired, await observe(paths.stackDir));
+  return planChanges(desired, await judgeAnswers(await observe(paths.stackDir)));
 }
 
 async function deploy(
   plan: Plan,
   { projectDir, stack }: StackLocation,
   secrets: Readonly<Record<string, string>>,
-  operation: StackOperation,
+  operation: DeployOperation,
 ): Promise<DeployedStack> {
   const paths = stackPaths(projectDir, stack);
   await createStackFolders(paths);
   const release = await acquireStackLock(paths.stackDir, operation);
   try {
+    await operation.onHeld();
     await warnOfOtherKeys(plan, paths, operation);
     const state = await settleState(plan, paths, operation);
     const credentials = await ensureCredentials(paths);
@@ -114,7 +118,7 @@ async function deploy(
 /** The stack's ports, kept or chosen, written down before anything listens on them. */
 async function settleState(plan: Plan, paths: StackPaths, operation: StackOperation): Promise<LocalState> {
   const previous = await loadState(paths);
-  const { ports, moved } = await choosePorts(plan, previous, await runningParts(paths));
+  const { ports, moved } = await choosePorts(plan, previous, await findAliveParts(paths.stackDir));
   for (const part of moved) {
     operation.warn(
       "port-moved",
@@ -142,6 +146,7 @@ async function readDeployment(
     target: "local",
     endpoint: localEndpoint(state),
     encryption: { requests: plan.proxy.encryptRequests, responses: plan.proxy.encryptResponses },
+    onDestroy: plan.key.onDestroy,
     publicKeyFingerprint: facts.key?.publicKeyFingerprint ?? null,
     keyVersion: facts.key?.version ?? null,
     instanceId: plan.identity.instanceId,
@@ -156,13 +161,24 @@ async function readDeployment(
 async function exists({ projectDir, stack }: StackLocation): Promise<boolean> {
   const paths = stackPaths(projectDir, stack);
   if (existsSync(paths.state)) return true;
-  return (await observe(paths.stackDir)).some((part) => part.state !== "absent");
+  return isAnythingThere(paths);
+}
+
+async function isAnythingThere(paths: StackPaths): Promise<boolean> {
+  const observed = await observe(paths.stackDir);
+  return observed.some((part) => part.state !== "absent") || (await findAliveParts(paths.stackDir)).size > 0;
 }
 
 async function status({ projectDir, stack }: StackLocation): Promise<StackStatus | undefined> {
   const paths = stackPaths(projectDir, stack);
   const state = await loadState(paths);
-  if (state === undefined) return undefined;
+  if (state === undefined) {
+    if (!(await isAnythingThere(paths))) return undefined;
+    throw new PolarisError("STATE_CORRUPT", `parts of stack "${stack}" are there, but its state is gone`, {
+      hint: "polaris destroy ends them, polaris deploy puts the stack in order",
+      details: { path: paths.state },
+    });
+  }
   const parts = await describeParts(await observe(paths.stackDir));
   return { endpoint: localEndpoint(state), healthy: parts.every((part) => part.state === "running"), parts };
 }
@@ -173,7 +189,8 @@ async function destroy(
   operation: StackOperation,
 ): Promise<KeptKey | undefined> {
   const paths = stackPaths(projectDir, stack);
-  if (!existsSync(paths.stackDir)) return undefined;
+  // Also without a folder: its processes may run. The lock makes one.
+  const hadHome = existsSync(paths.home);
   const release = await acquireStackLock(paths.stackDir, operation);
   try {
     await converge({
@@ -189,6 +206,7 @@ async function destroy(
   } finally {
     await release();
     await removeIfEmpty(paths.stackDir);
+    if (!hadHome) await removeIfEmpty(paths.home);
   }
 }
 
@@ -214,15 +232,11 @@ async function warnOfOtherKeys(plan: Plan, paths: StackPaths, operation: StackOp
   );
 }
 
-async function runningParts(paths: StackPaths): Promise<ReadonlySet<string>> {
-  const observed = await observe(paths.stackDir);
-  return new Set(observed.filter((part) => part.state === "running").map((part) => part.part));
-}
-
 async function removeIfEmpty(folder: string): Promise<void> {
   try {
-    if ((await readdir(folder)).length === 0) await rm(folder, { recursive: true });
+    await rmdir(folder);
   } catch (cause) {
+    if (["ENOTEMPTY", "EEXIST", "ENOENT", "ENOTDIR"].includes(errnoOf(cause) ?? "")) return;
     throw new PolarisError("STATE_UNWRITABLE", `cannot remove ${folder}`, { cause });
   }
 }

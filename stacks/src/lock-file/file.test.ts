@@ -27,6 +27,7 @@ const DEPLOYED: DeployedStack = {
   target: "local",
   endpoint: "http://127.0.0.1:3000",
   encryption: { requests: "required", responses: "optional" },
+  onDestroy: "keep",
   publicKeyFingerprint: SHA256,
   keyVersion: "projects/p/locations/local/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
   instanceId: STACK.instanceId,

@@ -14,7 +14,7 @@ export async function describePartExit(stackDir: string, observed: ObservedPart)
   const exit = observed.state === "exited" ? observed.exit : undefined;
   const lastLines = "record" in observed ? await readLastLines(stackDir, observed.record) : [];
   return new PolarisError(part === "workload" ? "WORKLOAD_EXITED" : "PART_FAILED", describeEnd(observed), {
-    hint: `see what it wrote: polaris logs ${part}`,
+    hint: `see what it wrote: polaris logs --part ${part}`,
     details: { part, exitCode: exit?.exitCode ?? null, signal: exit?.signal ?? null, lastLines },
   });
 }
@@ -28,7 +28,7 @@ export async function describePartUnready(
   const { part } = observed;
   const lastLines = "record" in observed ? await readLastLines(stackDir, observed.record) : [];
   return new PolarisError(UNREADY_CODES[part], `${part} was not ready after ${timeoutMs / 1000} s`, {
-    hint: `it is still running; see what it wrote: polaris logs ${part}`,
+    hint: `it is still running; see what it wrote: polaris logs --part ${part}`,
     details: { part, timeoutMs, lastLines },
   });
 }

@@ -1,8 +1,9 @@
 import { createHash, createHmac, randomBytes } from "node:crypto";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
-import { createFileAtomic, errnoOf, stateUnwritable } from "../../atomic-file.ts";
+import { createFileAtomic, errnoOf } from "../../atomic-file.ts";
+import { makeFolder } from "../../make-folder.ts";
 
 /** The parts of a local stack in the order in which they start; they stop in reverse. */
 export const PART_NAMES = ["trust", "token-agent", "workload", "proxy"] as const;
@@ -99,9 +100,7 @@ async function loadFingerprintKey(stackDir: string, create: boolean): Promise<Ui
   if (key !== undefined) return key;
   const fresh = randomBytes(FINGERPRINT_KEY_BYTES);
   if (!create) return fresh;
-  await mkdir(folder, { recursive: true, mode: 0o700 }).catch((cause: unknown) => {
-    throw stateUnwritable(folder, cause);
-  });
+  await makeFolder(folder, 0o700);
   if (await createFileAtomic(path, fresh)) return fresh;
   return (await readFingerprintKey(path)) ?? fresh;
 }

@@ -1,11 +1,12 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { closeSync, openSync } from "node:fs";
-import { mkdir, readFile } from "node:fs/promises";
+import { readFile } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { errnoOf, stateUnwritable, writeFileAtomic } from "../../atomic-file.ts";
+import { makeFolder } from "../../make-folder.ts";
 import { compileCacheEnvironment } from "./compile-cache.ts";
 import { endPart } from "./end-part.ts";
 import {
@@ -43,7 +44,7 @@ export async function startPart(
   const files = launchFiles(stackDir, spec.name);
   const env = runnerEnvironment(stackDir, launch.launchId, spec, secretEnv);
   await endPart(stackDir, spec.name, signal);
-  for (const file of [files.record, files.log]) await makeFolder(dirname(file));
+  for (const file of [files.record, files.log]) await makeFolder(dirname(file), 0o700);
   await writeFileAtomic(files.spec, formatLaunch(launch), { durable: false });
   const runner = spawnRunner(spec.name, files.spec, files.runnerLog, env);
 
@@ -136,12 +137,4 @@ function spawnRunner(
 function runnerModule(): string {
   const extension = import.meta.url.endsWith(".ts") ? "ts" : "js";
   return join(dirname(fileURLToPath(import.meta.url)), `part-runner.${extension}`);
-}
-
-async function makeFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-  } catch (cause) {
-    throw stateUnwritable(path, cause);
-  }
 }

@@ -18,7 +18,11 @@ const API_METHOD = {
   service: "iamcredentials.googleapis.com",
   method: "google.iam.credentials.v1.IAMCredentials.GenerateAccessToken",
 } as const;
-const SCOPE = "https://www.googleapis.com/auth/cloud-platform";
+/** Google takes any scope; of those, these two open the key service, which is all that is here. */
+const SCOPES: readonly unknown[] = [
+  "https://www.googleapis.com/auth/cloud-platform",
+  "https://www.googleapis.com/auth/cloudkms",
+];
 const MAX_LIFETIME_SECONDS = 3600;
 const VERB = ":generateAccessToken";
 
@@ -47,9 +51,9 @@ function generateAccessToken(
   parseQuery(request, []);
   wantsNumericEnums(request);
   const body = parseJsonBody(request, ["scope", "lifetime", "delegates"]);
-  if (!Array.isArray(body.scope) || !body.scope.includes(SCOPE)) {
+  if (!Array.isArray(body.scope) || !body.scope.some((scope) => SCOPES.includes(scope))) {
     throw googleError("INVALID_ARGUMENT", "Request contains an invalid argument.", {
-      reason: "scope is not cloud-platform",
+      reason: "scope opens nothing here",
     });
   }
   if (body.delegates !== undefined && !(Array.isArray(body.delegates) && body.delegates.length === 0)) {
