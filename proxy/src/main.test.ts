@@ -11,7 +11,10 @@ import { test } from "node:test";
 const BIN = fileURLToPath(new URL("../bin/polaris-proxy.js", import.meta.url));
 
 function run(environment: Record<string, string>, ...given: string[]) {
-  const child = spawn(process.execPath, [BIN, ...given], { env: environment, stdio: ["ignore", "pipe", "pipe"] });
+  const child = spawn(process.execPath, [BIN, ...given], {
+    env: environment,
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let stderr = "";
   let lines: AsyncIterator<string> | undefined;
   child.stderr.setEncoding("utf8").on("data", (piece: string) => (stderr += piece));

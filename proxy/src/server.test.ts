@@ -42,6 +42,10 @@ function readProblem(answer: RawAnswer): [status: number, code: string] {
   return [answer.status, String(problem["code"])];
 }
 
+function detailOf(answer: RawAnswer): unknown {
+  return (JSON.parse(answer.body) as Record<string, unknown>)["detail"];
+}
+
 const get = (path: string, ...fields: string[]): string =>
   [`GET ${path} HTTP/1.1`, "host: proxy.example", "connection: close", ...fields, "", ""].join("\r\n");
 
@@ -207,6 +211,23 @@ for (const [method, status] of BODILESS) {
   });
 }
 
+for (const status of [204, 205]) {
+  test(`a workload that gives ${status} a length does not get a second one onto the wire`, async () => {
+    // A raw workload: Node's own server would not send this.
+    const server = createTcpServer((socket) => {
+      socket.once("data", () =>
+        socket.end(`HTTP/1.1 ${status} X\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`),
+      );
+    }).listen(0, "127.0.0.1");
+    await once(server, "listening");
+    await using proxy = await startProxy(`http://127.0.0.1:${(server.address() as AddressInfo).port}`);
+    const answer = await sendRaw(proxy.port, get("/"));
+    server.close();
+    assert.equal(answer.status, status);
+    assert.deepEqual(valuesOf(answer, "content-length"), status === 205 ? ["0"] : []);
+  });
+}
+
 test("sealed headers are refused where requests are clear, and never reach the workload", async () => {
   await using workload = await startWorkload();
   await using proxy = await startProxy(workload.url, { encryption: { requests: "off", responses: "off" } });
@@ -351,22 +372,38 @@ async function startTcpWorkload(onRequest: (socket: Socket) => void) {
   };
 }
 
-const BAD_WORKLOADS: readonly [what: string, answer: string | undefined, expected: [number, string]][] = [
-  ["closes without an answer", "", [502, "WORKLOAD_UNREACHABLE"]],
-  ["never answers", undefined, [504, "WORKLOAD_TIMEOUT"]],
-  ["talks no HTTP", "220 mail\r\n", [502, "WORKLOAD_RESPONSE_INVALID"]],
-  ["breaks off", "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc", [502, "WORKLOAD_RESPONSE_INVALID"]],
+const BAD_WORKLOADS: readonly [
+  what: string,
+  answer: string | undefined,
+  expected: [status: number, code: string, detail: string],
+][] = [
+  ["closes without an answer", "", [502, "WORKLOAD_UNREACHABLE", "cannot reach the workload"]],
+  ["never answers", undefined, [504, "WORKLOAD_TIMEOUT", "the workload has not answered in time"]],
+  [
+    "talks no HTTP",
+    "220 planted\r\n",
+    [502, "WORKLOAD_RESPONSE_INVALID", "the workload's answer is broken off or is not HTTP"],
+  ],
+  [
+    "breaks off",
+    "HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nabc",
+    [502, "WORKLOAD_RESPONSE_INVALID", "the workload's answer is broken off or is not HTTP"],
+  ],
   [
     "answers with too many headers",
     `HTTP/1.1 200 OK\r\nx: ${"x".repeat(70_000)}\r\n\r\n`,
-    [502, "WORKLOAD_RESPONSE_INVALID"],
+    [502, "WORKLOAD_RESPONSE_INVALID", "the workload's answer is broken off or is not HTTP"],
   ],
   [
     "answers with too long a body",
     `HTTP/1.1 200 OK\r\ncontent-length: 1001\r\n\r\n${"x".repeat(1001)}`,
-    [502, "WORKLOAD_RESPONSE_INVALID"],
+    [502, "WORKLOAD_RESPONSE_INVALID", "the workload's answer is longer than 1000 bytes"],
   ],
-  ["switches protocols", "HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n", [502, "WORKLOAD_RESPONSE_INVALID"]],
+  [
+    "switches protocols",
+    "HTTP/1.1 101 Switching\r\nupgrade: x\r\n\r\n",
+    [502, "WORKLOAD_RESPONSE_INVALID", "the workload's answer is broken off or is not HTTP"],
+  ],
 ];
 
 for (const [what, answer, expected] of BAD_WORKLOADS) {
@@ -376,8 +413,8 @@ for (const [what, answer, expected] of BAD_WORKLOADS) {
     });
     await using proxy = await startProxy(workload.url, { maxBodyBytes: 1000, workload: { timeoutMs: 50 } });
     const problem = await sendRaw(proxy.port, get("/"));
-    assert.deepEqual(readProblem(problem), expected);
-    assert.ok(!("detail" in (JSON.parse(problem.body) as object)));
+    assert.deepEqual([...readProblem(problem), detailOf(problem)], expected);
+    assert.ok(!problem.body.includes("planted"));
     assert.deepEqual(
       proxy
         .log()
@@ -386,6 +423,24 @@ for (const [what, answer, expected] of BAD_WORKLOADS) {
     );
   });
 }
+
+test("a coded answer that is to be sealed is said so, and only known codings by name", async () => {
+  let coding = "";
+  await using workload = await startWorkload((_request, response) => {
+    response.writeHead(200, { "content-encoding": coding }).end("x");
+  });
+  await using proxy = await startProxy(workload.url);
+  const cases = [
+    ["GZIP", "content-encoding gzip"],
+    ["planted", "another content-encoding"],
+  ] as const;
+  for (const [sent, shown] of cases) {
+    coding = sent;
+    const answer = await sendRaw(proxy.port, get("/", `polaris-response-public-key: ${responseKey}`));
+    assert.deepEqual(readProblem(answer), [502, "WORKLOAD_RESPONSE_INVALID"]);
+    assert.equal(detailOf(answer), `the workload sent ${shown} although identity was asked for`);
+  }
+});
 
 test("interim answers of the workload are passed over", async () => {
   await using workload = await startTcpWorkload((socket) => {
@@ -403,12 +458,17 @@ test("a workload that is not there is said so", async () => {
 
 test("a key that is away is our fault, a refused attestation too", async () => {
   await using workload = await startWorkload();
-  for (const code of ["KEY_UNAVAILABLE", "KEY_RELEASE_DENIED"] as const) {
+  const cases = [
+    ["KEY_UNAVAILABLE", "the proxy has no key now, and keeps asking for it"],
+    ["KEY_RELEASE_DENIED", "the key service does not let this machine use its key"],
+  ] as const;
+  for (const [code, detail] of cases) {
     const container = await createContainerKeyProvider();
     const keys = { ...container, unwrap: () => Promise.reject(new PolarisError(code, "the key is away")) };
     await using proxy = await startProxy(workload.url, { keys });
     const answer = await sendRaw(proxy.port, get("/", `polaris-secure: ${await sealText("{}")}`));
     assert.deepEqual(readProblem(answer), [503, code]);
+    assert.equal(detailOf(answer), detail);
     assert.ok(!answer.body.includes("the key is away"));
   }
 });
@@ -420,6 +480,7 @@ test("what nobody foresaw is an internal error that says nothing but the id of t
   await using proxy = await startProxy(workload.url, { keys });
   const answer = await sendRaw(proxy.port, get("/", `polaris-secure: ${await sealText("{}")}`));
   assert.deepEqual(readProblem(answer), [500, "INTERNAL"]);
+  assert.equal(detailOf(answer), undefined);
   const [line] = proxy.log();
   assert.equal(line?.["requestId"], (JSON.parse(answer.body) as { requestId: string }).requestId);
   assert.match(String(line?.["reason"]), /^TypeError at server\.test\.ts:\d+$/);

@@ -111,7 +111,16 @@ test("without a token agent, or when it refuses, there is no evidence", async ()
   await using without = await startProxy("http://127.0.0.1:1");
   await using refused = await startProxy("http://127.0.0.1:1", { tokenAgentSocket: agent.socketPath });
   for (const { url } of [without, refused]) {
-    assert.deepEqual(await refusal(url, `attestation?nonce=${good}`), [503, "ATTESTATION_UNAVAILABLE"]);
+    const [status, problem] = await ask(url, `attestation?nonce=${good}`);
+    const { code, detail } = problem as Record<string, unknown>;
+    assert.deepEqual(
+      [status, code, detail],
+      [
+        503,
+        "ATTESTATION_UNAVAILABLE",
+        "the proxy has no evidence to show: it has no token agent, or got no token of it",
+      ],
+    );
   }
 });
 

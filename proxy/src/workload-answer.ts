@@ -61,7 +61,9 @@ function toAnswer(
   chunks: readonly Buffer[],
 ): WorkloadAnswer {
   if (method === "HEAD" || BODILESS_STATUSES.has(status)) {
-    return { status, fieldLines: selectForwardable(rawLines, NOTHING), body: undefined };
+    // HEAD and 304 tell the length that GET would have; 204 and 205 must not (RFC 9110 §8.6), whatever the workload says.
+    const dropped = method !== "HEAD" && status !== 304 ? CONTENT_LENGTH_ONLY : NOTHING;
+    return { status, fieldLines: selectForwardable(rawLines, dropped), body: undefined };
   }
   const body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
   return { status, fieldLines: selectForwardable(rawLines, CONTENT_LENGTH_ONLY), body };
