@@ -1,5 +1,5 @@
 import type { Plan } from "@polaris-cvm/stacks/plan.ts";
-import type { Change } from "@polaris-cvm/stacks/targets.ts";
+import type { Change } from "@polaris-cvm/stacks/target.ts";
 import { formatColumns } from "./print.ts";
 
 const SIGNS: Readonly<Record<Change["action"], string>> = {

@@ -1,6 +1,6 @@
 import type { DeployedStack } from "@polaris-cvm/stacks/lock-file/schema.ts";
 import type { Plan } from "@polaris-cvm/stacks/plan.ts";
-import type { Change } from "@polaris-cvm/stacks/targets.ts";
+import type { Change } from "@polaris-cvm/stacks/target.ts";
 import type { StackVerification } from "@polaris-cvm/stacks/verify.ts";
 import type { CommandContext, CommandOutcome } from "./run-command.ts";
 import { nextCommand } from "./next-command.ts";

@@ -1,5 +1,5 @@
 import { PolarisError } from "@polaris-cvm/sdk/errors";
-import type { Finding } from "@polaris-cvm/stacks/targets.ts";
+import type { Finding } from "@polaris-cvm/stacks/target.ts";
 import type { CommandContext } from "./run-command.ts";
 
 /** Stops with every finding at once: nobody mends one problem to be told the next. */

@@ -1,4 +1,4 @@
-import type { ProgressEvent } from "@polaris-cvm/stacks/targets.ts";
+import type { ProgressEvent } from "@polaris-cvm/stacks/target.ts";
 import { formatElapsed } from "./print.ts";
 import type { CommandContext } from "./run-command.ts";
 

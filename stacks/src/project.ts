@@ -14,7 +14,7 @@ import { createHomeFolder } from "./local/home-folder.ts";
 import { acquireStackLock } from "./local/stack-lock.ts";
 
 import { planKeyPolicy } from "./plan.ts";
-import type { StackStatus, Target, TargetName } from "./targets.ts";
+import type { StackStatus, Target, TargetName } from "./target.ts";
 
 const CONFIG_FILE = "polaris.yaml";
 const LOCK_FILE = "polaris.lock";
@@ -56,7 +56,9 @@ export async function locateStack(cwd: string, choice: ProjectChoice): Promise<L
     });
   }
   if (!existsSync(projectDir)) {
-    throw new PolarisError("USAGE_INVALID", `there is no folder ${projectDir}`, { hint: "name the project's with -C" });
+    throw new PolarisError("USAGE_INVALID", `there is no folder ${projectDir}`, {
+      hint: "name the project's with -C",
+    });
   }
   return { projectDir, stack, target: "local", lockPath: join(projectDir, LOCK_FILE) };
 }
@@ -120,14 +122,22 @@ export async function lockStack(
  *
  * @throws {PolarisError} LOCK_FILE_STALE if another command has drawn other names for this stack meanwhile
  */
-export async function saveLock(project: Project, locked: LockedStack, deployed?: DeployedStack): Promise<LockFile> {
+export async function saveLock(
+  project: Project,
+  locked: LockedStack,
+  deployed?: DeployedStack,
+): Promise<LockFile> {
   const { stackLock } = locked;
   return changeLockFile(project, (current) => {
     const theirs = current?.stacks[project.stack];
     if (theirs !== undefined && theirs.suffix !== stackLock.suffix) {
-      throw new PolarisError("LOCK_FILE_STALE", `another command has written other names into ${project.lockPath}`, {
-        hint: "run this command again: it takes the names that are there now",
-      });
+      throw new PolarisError(
+        "LOCK_FILE_STALE",
+        `another command has written other names into ${project.lockPath}`,
+        {
+          hint: "run this command again: it takes the names that are there now",
+        },
+      );
     }
     return {
       version: 1,
@@ -163,7 +173,10 @@ async function changeLockFile(
 ): Promise<LockFile> {
   const home = join(projectDir, ".polaris");
   await createHomeFolder(home);
-  const release = await acquireStackLock(home, { command: "writing polaris.lock", waitMs: LOCK_FILE_WAIT_MS });
+  const release = await acquireStackLock(home, {
+    command: "writing polaris.lock",
+    waitMs: LOCK_FILE_WAIT_MS,
+  });
   try {
     const lockFile = change(await loadLockFile(lockPath));
     await saveLockFile(lockPath, lockFile);

@@ -73,7 +73,9 @@ function checkKeyPolicy(lock: StackLock, deployed: DeployedStack): StackCheck {
     ...(lock.policy.condition === condition ? [] : ["another condition"]),
     ...(lock.policy.sha256 === sha256 ? [] : ["another hash"]),
     ...(deployed.instanceId === lock.instanceId ? [] : ["another instance"]),
-    ...(deployed.keyVersion === null || deployed.keyVersion === `${key}/cryptoKeyVersions/1` ? [] : ["another key"]),
+    ...(deployed.keyVersion === null || deployed.keyVersion === `${key}/cryptoKeyVersions/1`
+      ? []
+      : ["another key"]),
   ];
   return {
     id: "key-policy",
@@ -129,6 +131,10 @@ export function requireExpectations(
  * True for a stack of the project's own lock that was deployed to this machine: it is simulated and known to be. An endpoint
  * or a lock that was named on the command line (`named`) may be anybody's, and the user has to say that simulated will do.
  */
-export function isKnownToBeSimulated(lockFile: LockFile, stack: string, named: readonly (string | undefined)[]): boolean {
+export function isKnownToBeSimulated(
+  lockFile: LockFile,
+  stack: string,
+  named: readonly (string | undefined)[],
+): boolean {
   return named.every((name) => name === undefined) && lockFile.deployed[stack]?.target === "local";
 }

@@ -1,6 +1,6 @@
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { Plan } from "../plan.ts";
-import type { Finding } from "../targets.ts";
+import type { Finding } from "../target.ts";
 import type { AliveParts } from "./alive-parts.ts";
 import { chooseFreePort, describePortHolder, isHeldBy, isPortFree } from "./free-port.ts";
 import type { LocalState } from "./state.ts";

@@ -1,4 +1,4 @@
-import type { PartStatus } from "../targets.ts";
+import type { PartStatus } from "../target.ts";
 import { askPart } from "./supervisor/answer.ts";
 import type { ObservedPart } from "./supervisor/observe.ts";
 

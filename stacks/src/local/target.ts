@@ -14,7 +14,7 @@ import type {
   StackOperation,
   StackStatus,
   Target,
-} from "../targets.ts";
+} from "../target.ts";
 import { findAliveParts } from "./alive-parts.ts";
 import { readControlPlane } from "./control-plane.ts";
 import { ensureCredentials, loadCredentials } from "./credentials.ts";
