@@ -80,6 +80,7 @@ Without \`POLARIS_PROXY_TOKEN_AGENT_SOCKET\` the proxy has no evidence to show: 
 whose it is. Whoever can reach the workload without the proxy gets around it.
 
 The proxy listens as soon as its settings are valid. A key in a cloud is fetched in the background; \`ready\` tells when it is there.
+\`polaris-proxy --help\` prints how to use it; an argument or an environment that it does not understand ends it with exit code 2.
 SIGTERM and SIGINT finish what is in flight, at most 10 seconds, and end with exit code 0; a second one ends at once.
 Exit code 2 means that the environment is not valid, 1 that the port could not be had.
 
@@ -119,7 +120,8 @@ ${formatTable(
 ## Errors
 
 The proxy's own errors have the header \`${ERROR_HEADER}: <code>\` and a body of type \`${PROBLEM_MEDIA_TYPE}\` (RFC 9457):
-\`{type, title, status, detail, code, requestId}\`. \`detail\` is there for faults of the client only. They are never sealed: the
+\`{type, title, status, detail, code, requestId}\`. \`detail\` is there for faults of the
+client, and for those of the workload and the key service in fixed words of our own; never for a bug. They are never sealed: the
 key to seal them to may be what is wrong. What Node's parser refuses is \`REQUEST_INVALID\` with status 400, 408 or 431.
 
 ${formatTable(["code", "status", "who acts"], errorRows())}

@@ -29,7 +29,8 @@ async function listSources(): Promise<string[]> {
     for (const entry of entries) {
       const path = relative(ROOT, join(entry.parentPath, entry.name));
       const isTest = path.endsWith(".test.ts") || path.includes("/testing/") || path.endsWith("-fixture.ts");
-      if (entry.isFile() && path.endsWith(".ts") && !isTest && !path.includes("node_modules")) files.push(path);
+      if (entry.isFile() && path.endsWith(".ts") && !isTest && !path.includes("node_modules"))
+        files.push(path);
     }
   }
   return files;

@@ -188,17 +188,21 @@ test("says ENDPOINT_UNREACHABLE with a hint if nobody answers or the answer brea
     res.writeHead(200, { "content-length": "1000" });
     res.write("{", () => res.destroy());
   });
+  const closed = createServer().listen(0, "127.0.0.1");
+  await once(closed, "listening");
+  const { port } = closed.address() as AddressInfo;
+  closed.close();
+  await once(closed, "close");
   const hint = "check the URL, and that the endpoint runs and can be reached from here";
   const noHost = `http://${"x".repeat(64)}.invalid`;
   for (const [url, cause] of [
-    ["http://127.0.0.1:1", "bad port"],
+    [`http://127.0.0.1:${port}`, "ECONNREFUSED"],
     [cut, "UND_ERR_SOCKET"],
     [noHost, "ENOTFOUND"],
   ] as const) {
-    const shown = cause.includes(" ") ? "" : ` (${cause})`;
     await assert.rejects(fetchAttestationDocument(url, NONCE), {
       code: "ENDPOINT_UNREACHABLE",
-      message: `cannot reach ${url}${shown}`,
+      message: `cannot reach ${url} (${cause})`,
       hint,
     });
   }
@@ -243,7 +247,7 @@ test("gives a request 30 seconds unless told otherwise", async (t) => {
   const never: typeof fetch = () => new Promise(() => undefined);
   const outcome = fetchAttestationDocument("http://127.0.0.1", NONCE, { fetch: never }).then(
     () => "answered",
-    (error: { code: string }) => error.code,
+    (error: unknown) => (error as { code: string }).code,
   );
   const state = async (): Promise<string> => await Promise.race([outcome, turns().then(() => "waits")]);
   t.mock.timers.tick(29_999);

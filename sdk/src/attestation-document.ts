@@ -128,7 +128,7 @@ export function parseAttestationDocument(json: unknown): AttestationDocument {
   expectThat(Number.isSafeInteger(issuedAtUnixSeconds), "issuedAtUnixSeconds is not an integer");
   return {
     version: 1,
-    stack: readText(document, "stack", /^.{1,255}$/u),
+    stack: readText(document, "stack", /^[A-Za-z0-9][\w.-]{0,62}\/[A-Za-z0-9][\w.-]{0,62}$/),
     algorithm: ENVELOPE_ALGORITHM,
     publicKey: readText(document, "publicKey", /^-----BEGIN PUBLIC KEY-----/),
     keyId: readText(document, "keyId", /^sha256:[0-9a-f]{64}$/),
@@ -163,7 +163,7 @@ function readKeyOrigin(value: unknown): KeyOrigin {
       return { kind };
     case "google-kms": {
       const origin = readObject("keyOrigin", value, ["kind", "keyVersion"]);
-      return { kind, keyVersion: readText(origin, "keyVersion", /^projects\/[^\s]{1,1000}$/) };
+      return { kind, keyVersion: readText(origin, "keyVersion", /^projects\/[\w/.:-]{1,1000}$/) };
     }
     default:
       throw malformed("keyOrigin.kind is not known");

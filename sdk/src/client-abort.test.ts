@@ -24,7 +24,9 @@ const keyHandler = createEphemeralKeyHandler({ modulusLength: 2048 });
 const publicKey = await keyHandler.publicKeyPem();
 
 /** A server whose answers begin and never end. */
-async function startEndless(t: TestContext): Promise<{ url: string; begun: Promise<void>; cut: Promise<void> }> {
+async function startEndless(
+  t: TestContext,
+): Promise<{ url: string; begun: Promise<void>; cut: Promise<void> }> {
   const begun = Promise.withResolvers<void>();
   const cut = Promise.withResolvers<void>();
   const server = createServer((_, res) => {
@@ -58,17 +60,21 @@ for (const [what, start] of Object.entries(STARTS)) {
     await cut;
   });
 
-  test(`${what} ends the wait for a sealed response, whatever was collected`, { timeout: 5_000 }, async (t) => {
-    const { url, begun, cut } = await startEndless(t);
-    const client = createClient({ url, publicKey, keyHandler });
-    const controller = new AbortController();
-    const outcome = assert.rejects(start(client, url, controller.signal), { message: "enough" });
-    await begun;
-    await collectAll();
-    controller.abort(new Error("enough"));
-    await outcome;
-    await cut;
-  });
+  test(
+    `${what} ends the wait for a sealed response, whatever was collected`,
+    { timeout: 5_000 },
+    async (t) => {
+      const { url, begun, cut } = await startEndless(t);
+      const client = createClient({ url, publicKey, keyHandler });
+      const controller = new AbortController();
+      const outcome = assert.rejects(start(client, url, controller.signal), { message: "enough" });
+      await begun;
+      await collectAll();
+      controller.abort(new Error("enough"));
+      await outcome;
+      await cut;
+    },
+  );
 }
 
 test("a signal of null stands for none, as in fetch", async (t) => {

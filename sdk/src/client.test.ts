@@ -547,7 +547,10 @@ test("wants exactly one reason to trust the key", () => {
 });
 
 test("refuses a URL that is not an endpoint's, with a base path too", () => {
-  for (const options of [{ url: "http://user:planted@127.0.0.1" }, { url: "http://h", basePath: "ftp://h" }]) {
+  for (const options of [
+    { url: "http://user:planted@127.0.0.1" },
+    { url: "http://h", basePath: "ftp://h" },
+  ]) {
     assert.throws(() => createClient({ publicKey: proxyKey.pem, ...options }), { code: "USAGE_INVALID" });
   }
 });

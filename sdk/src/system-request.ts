@@ -120,9 +120,13 @@ function malformed(
   cause?: unknown,
 ): PolarisError {
   const answer = type === "opaqueredirect" ? "a redirect" : `status ${status}`;
-  return new PolarisError("EVIDENCE_MALFORMED", `${origin} answered with ${answer}${whatElse} instead of ${name}`, {
-    hint: "check that the URL is that of a Polaris endpoint",
-    details: { status },
-    cause,
-  });
+  return new PolarisError(
+    "EVIDENCE_MALFORMED",
+    `${origin} answered with ${answer}${whatElse} instead of ${name}`,
+    {
+      hint: "check that the URL is that of a Polaris endpoint",
+      details: { status },
+      cause,
+    },
+  );
 }

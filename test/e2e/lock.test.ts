@@ -55,7 +55,8 @@ test("two first deploys of one stack at once make one key", async (context) => {
   ]);
   // The one that waited has either taken the names of the first, or says that they are others by now.
   assert.ok(both.some((deployed) => deployed.ok));
-  for (const { error } of both) assert.ok(error === null || error.code === "LOCK_FILE_STALE", error?.message ?? "");
+  for (const { error } of both)
+    assert.ok(error === null || error.code === "LOCK_FILE_STALE", error?.message ?? "");
   assert.equal((await readdir(join(project.dir, ".polaris/default/trust/kms"))).length, 1);
   assert.equal((await project.run(["deploy", "--yes"])).exitCode, 0);
 });
