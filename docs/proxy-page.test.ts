@@ -66,6 +66,7 @@ test("a proxy started as the page says has the page's routes, and logs the page'
   const ended = once(proxy, "close");
   const log: Readonly<Record<string, unknown>>[] = [];
   const lines = createInterface({ input: proxy.stdout });
+  const read = once(lines, "close");
   const port = await new Promise<number>((resolve, reject) => {
     lines.on("line", (text) => {
       const line = JSON.parse(text) as Record<string, unknown>;
@@ -103,6 +104,7 @@ test("a proxy started as the page says has the page's routes, and logs the page'
 
   proxy.kill("SIGTERM");
   assert.deepEqual(await ended, [0, null]);
+  await read;
   assert.equal(log.at(-1)?.["event"], "stopped");
   const known = ["time", "level", ...Object.keys(LOG_FIELD_MEANINGS)];
   for (const line of log)
