@@ -120,7 +120,6 @@ test("a workload that never gets well fails after its own timeout", async (conte
     "polaris.yaml": WORKLOAD("[node, server.js]").replace("20s", "1s"),
     "server.js":
       'require("node:http").createServer((q, r) => { r.statusCode = 500; r.end(); }).listen(process.env.PORT, process.env.HOST);\n',
-    "package.json": "{}",
   });
   const document = await project.json(["deploy", "--yes"]);
   assert.equal(document.error?.code, "WORKLOAD_UNHEALTHY");
@@ -223,7 +222,7 @@ test("a full disk stops the deploy with a clear error, and the next one goes on"
     return;
   }
   const project = await createProject(context);
-  for (const file of ["polaris.yaml", "server.js", "package.json"]) {
+  for (const file of ["polaris.yaml", "server.js"]) {
     await writeFile(join(dir, file), await readFile(join(project.dir, file)));
   }
   await writeFile(join(dir, "filler"), Buffer.alloc(300 * 1024)).catch(() => undefined);

@@ -8,7 +8,7 @@ import { TestProject } from "../polaris-process.ts";
 const TWO_STACKS = `version: 1
 name: two
 workload: { health: { path: /healthz, timeout: 30s } }
-targets: { local: { run: [node, server.js], files: [server.js, package.json] } }
+targets: { local: { run: [node, server.js], files: [server.js] } }
 stacks: { dev: { key: { kind: ephemeral } }, other: {} }
 `;
 

@@ -25,7 +25,6 @@ before(async () => {
     "server.js": `require("node:http").createServer((request, response) => {
       request.resume().on("end", () => response.end(process.env.API_KEY));
     }).listen(process.env.PORT, process.env.HOST);\n`,
-    "package.json": "{}",
   });
   const env = { TEST_API_KEY: SECRET, UNRELATED: "planted-unrelated-3fdba35f04dc8c46" };
   const deployed = await project.run(["deploy", "--yes", "--debug"], env);
