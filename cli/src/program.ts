@@ -38,8 +38,10 @@ export function createProgram(): Command {
     .hook("preAction", (_program, command) => {
       for (const option of command.options) {
         const name = option.attributeName();
-        const isByVariable = option.isBoolean() && command.getOptionValueSource(name) === "env";
-        if (isByVariable && isSwitchedOff(option.envVar ?? "")) command.setOptionValue(name, false);
+        if (command.getOptionValueSource(name) !== "env") continue;
+        if (option.isBoolean() && isSwitchedOff(option.envVar ?? "")) command.setOptionValue(name, false);
+        // A variable that is empty is one that is not set.
+        if (command.getOptionValue(name) === "") command.setOptionValue(name, undefined);
       }
     });
   const groups: readonly (readonly [string, readonly Command[]])[] = [

@@ -24,7 +24,7 @@ export function requestCommand(): Command {
       .argument("<path>", "path on the stack's endpoint, or a whole URL")
       .option("-H, --header <name: value>", "a header; may be given more than once", collectHeader, [])
       .option("-d, --data <text>", "request body; @file reads a file, @- standard input")
-      .option("-o, --output <file>", "write the response body to a file")
+      .option("-o, --output <file>", "write the response body to a file (-: standard output)")
       .option("-i, --include", "show status and headers before the body")
       .option("-f, --fail", "exit with 1 if the status is 400 or higher")
       .option("--lock <file>", "polaris.lock with the expectations (default: the project's)")
@@ -71,6 +71,9 @@ async function request(
   if (flags.insecureNoVerify === true)
     context.warn("insecure", "INSECURE: the key was not verified (--insecure-no-verify)");
   const lockFile = await loadExpectationLock(location, flags.lock);
+  if (lockFile.deployed[location.stack]?.encryption.requests === "off") {
+    context.warn("clear-requests", "sent in the clear: this stack's proxy.encryption.requests is off");
+  }
   const named = [isUrl ? path : undefined, flags.lock];
   const client = createStackClient({
     lockFile,
@@ -87,6 +90,7 @@ async function request(
   });
   const bytes = new Uint8Array(await response.arrayBuffer());
   const headers = [...response.headers];
+  const file = flags.output === "-" ? undefined : flags.output;
   const machine = flags.json === true || flags.jsonStream === true;
   if (!machine) {
     if (flags.include === true) {
@@ -99,15 +103,15 @@ async function request(
         ].join("\n"),
       );
     }
-    if (flags.output === undefined) printResultBytes(bytes);
+    if (file === undefined) printResultBytes(bytes);
   }
-  if (flags.output !== undefined) {
-    await writeResponseBody(flags.output, bytes);
-    context.note(`${bytes.length} bytes written to ${flags.output}`);
+  if (file !== undefined) {
+    await writeResponseBody(file, bytes);
+    context.note(`${bytes.length} bytes written to ${file}`);
   }
   const error = describeRefusal(response, flags.fail === true);
   // The next prompt, or our own error, on a line of its own.
-  if (error !== undefined && !machine && flags.output === undefined && bytes.length > 0) printNote("");
+  if (error !== undefined && !machine && file === undefined && bytes.length > 0) printNote("");
   return {
     stack: location.stack,
     target: location.target,
