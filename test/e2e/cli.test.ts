@@ -246,6 +246,7 @@ test("each variable does what its flag does, and the flag wins", async () => {
   const stackOf = async (args: readonly string[], env: Readonly<Record<string, string>>): Promise<unknown> =>
     (await project.json(["config", "print", ...args], env)).stack;
   assert.equal(await stackOf([], { POLARIS_STACK: "dev" }), "dev");
+  assert.equal(await stackOf([], { POLARIS_STACK: "" }), "default");
   assert.equal(await stackOf(["--stack", "default"], { POLARIS_STACK: "dev" }), "default");
   const elsewhere = startPolaris(["config", "validate", "--json"], empty, {
     POLARIS_CWD: project.dir,

@@ -136,3 +136,25 @@ test("a lock file that cannot be read stops destroy before anything is destroyed
   await writeFile(path, original);
   assert.equal((await project.json(["status"])).data.healthy, true);
 });
+
+test("each mode of encryption deploys and answers; a request that goes in the clear says so", async (context) => {
+  const yaml = (requests: string, responses: string): string =>
+    `${TWO_STACKS.replace(/^stacks.*\n/m, "")}proxy: { encryption: { requests: ${requests}, responses: ${responses} } }\n`;
+  const project = await createProject(context, ["default"]);
+  for (const [requests, responses] of [
+    ["off", "off"],
+    ["required", "off"],
+    ["off", "required"],
+    ["optional", "optional"],
+  ] as const) {
+    await writeFile(join(project.dir, "polaris.yaml"), yaml(requests, responses));
+    const deployed = await project.json(["deploy", "--yes"]);
+    assert.equal(deployed.error, null, `${requests} ${responses}`);
+    const answer = await project.json(["request", "GET", "/hello"]);
+    assert.equal(answer.data.status, 200, `${requests} ${responses}`);
+    assert.deepEqual(
+      answer.warnings.map(({ code }) => code),
+      requests === "off" ? ["clear-requests"] : [],
+    );
+  }
+});
