@@ -12,7 +12,6 @@ import type { DeployedStack, LockFile, StackLock } from "./lock-file/schema.ts";
 import { hashWorkloadFiles } from "./lock-file/workload-files.ts";
 import { createHomeFolder } from "./local/home-folder.ts";
 import { acquireStackLock } from "./local/stack-lock.ts";
-
 import { planKeyPolicy } from "./plan.ts";
 import type { StackStatus, Target, TargetName } from "./target.ts";
 
@@ -128,7 +127,7 @@ export async function saveLock(
   deployed?: DeployedStack,
 ): Promise<LockFile> {
   const { stackLock } = locked;
-  return changeLockFile(project, (current) => {
+  return changeLockFile(project, (current): LockFile => {
     const theirs = current?.stacks[project.stack];
     if (theirs !== undefined && theirs.suffix !== stackLock.suffix) {
       throw new PolarisError(
@@ -153,24 +152,24 @@ export async function forgetDeployment(
   location: LocatedStack,
   options: { readonly forgetNames: boolean },
 ): Promise<void> {
-  if ((await loadLockFile(location.lockPath)) === undefined) return;
   await changeLockFile(location, (current) => {
-    const deployed = { ...current?.deployed };
-    const stacks = { ...current?.stacks };
+    if (current === undefined) return undefined;
+    const deployed = { ...current.deployed };
+    const stacks = { ...current.stacks };
     delete deployed[location.stack];
     if (options.forgetNames) delete stacks[location.stack];
-    return { version: 1, name: current?.name ?? "", stacks, deployed };
+    return { ...current, stacks, deployed };
   });
 }
 
 /** How long a command waits for another one that is writing polaris.lock, in milliseconds: that takes no time. */
 const LOCK_FILE_WAIT_MS = 10_000;
 
-/** Reads, changes and writes polaris.lock as the only one that does. */
-async function changeLockFile(
+/** Reads, changes and writes polaris.lock as the only one that does; writes nothing if `change` gives nothing. */
+async function changeLockFile<T extends LockFile | undefined>(
   { projectDir, lockPath }: LocatedStack,
-  change: (current: LockFile | undefined) => LockFile,
-): Promise<LockFile> {
+  change: (current: LockFile | undefined) => T,
+): Promise<T> {
   const home = join(projectDir, ".polaris");
   await createHomeFolder(home);
   const release = await acquireStackLock(home, {
@@ -179,7 +178,7 @@ async function changeLockFile(
   });
   try {
     const lockFile = change(await loadLockFile(lockPath));
-    await saveLockFile(lockPath, lockFile);
+    if (lockFile !== undefined) await saveLockFile(lockPath, lockFile);
     return lockFile;
   } finally {
     await release();

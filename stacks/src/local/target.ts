@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
-import { errnoOf, writeFileAtomic } from "../atomic-file.ts";
+import { errnoOf, stateUnwritable, writeFileAtomic } from "../atomic-file.ts";
 import type { DeployedStack } from "../lock-file/schema.ts";
 import type { Plan } from "../plan.ts";
 import type {
@@ -199,8 +199,7 @@ async function destroy(
       onEvent: operation.onProgress,
       signal: operation.signal,
     });
-    if (options.destroyKey || (await findKey(paths)) === undefined)
-      await rm(paths.trustDir, { recursive: true, force: true });
+    if (options.destroyKey || (await findKey(paths)) === undefined) await removeTrustFolder(paths);
     await removeState(paths);
     return await findKey(paths);
   } finally {
@@ -208,6 +207,12 @@ async function destroy(
     await removeIfEmpty(paths.stackDir);
     if (!hadHome) await removeIfEmpty(paths.home);
   }
+}
+
+async function removeTrustFolder(paths: StackPaths): Promise<void> {
+  await rm(paths.trustDir, { recursive: true, force: true }).catch((cause: unknown) => {
+    throw stateUnwritable(paths.trustDir, cause);
+  });
 }
 
 /** The key rings that the trust services keep; the folder of one that has a key is never empty. */
