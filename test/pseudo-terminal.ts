@@ -15,7 +15,7 @@ type WrapCommand = (words: readonly string[]) => readonly string[];
 const wrapCommand = findTerminal();
 
 /** Why a test that needs a terminal cannot run here, or false. */
-export const NO_TERMINAL = wrapCommand === undefined && "neither util-linux's script nor python3 is here";
+export const NO_TERMINAL = wrapCommand === undefined && "neither script nor python3 can make a terminal here";
 
 /** `polaris` in front of a person: stdin, stdout and stderr are one terminal. */
 export interface TerminalSession {
@@ -72,13 +72,15 @@ export function startInTerminal(
 }
 
 function findTerminal(): WrapCommand | undefined {
-  if (String(spawnSync("script", ["--version"]).stdout).includes("util-linux")) {
-    return (words) => ["script", "-qec", words.map(quote).join(" "), "/dev/null"];
-  }
-  if (spawnSync("python3", ["-c", "import pty"]).status === 0) {
-    return (words) => ["python3", "-c", PYTHON, ...words];
-  }
-  return undefined;
+  const ways: readonly WrapCommand[] = [
+    (words) => ["script", "-qec", words.map(quote).join(" "), "/dev/null"],
+    (words) => ["python3", "-c", PYTHON, ...words],
+  ];
+  // To be there is not enough: a container may have no pseudo terminals.
+  return ways.find((wrap) => {
+    const [command = "", ...words] = wrap(["sh", "-c", "test -t 0 && exit 7"]);
+    return spawnSync(command, words, { input: "", stdio: ["pipe", "ignore", "ignore"] }).status === 7;
+  });
 }
 
 function quote(word: string): string {
