@@ -93,10 +93,7 @@ export function planStack(config: Config, stack: string, lock: StackLock): Plan 
     key: {
       kind: key.kind,
       onDestroy: key.onDestroy,
-      project: lock.projectId,
-      location: LOCAL_LOCATION,
-      keyRing: lock.names.keyRing,
-      name: lock.names.key,
+      ...planKeyName(lock),
     },
     identity: {
       projectId: lock.projectId,
@@ -109,6 +106,23 @@ export function planStack(config: Config, stack: string, lock: StackLock): Plan 
     keyPolicy: planKeyPolicy(lock),
     acceptedResiduals: config.trust.accept,
   };
+}
+
+/** Where a stack's key is in the key service. */
+type KeyName = Pick<Plan["key"], "project" | "location" | "keyRing" | "name">;
+
+export function planKeyName(lock: Pick<StackLock, "projectId" | "names">): KeyName {
+  return {
+    project: lock.projectId,
+    location: LOCAL_LOCATION,
+    keyRing: lock.names.keyRing,
+    name: lock.names.key,
+  };
+}
+
+/** Resource name of the one version that a stack's key has. */
+export function keyVersionName({ project, location, keyRing, name }: KeyName): string {
+  return `projects/${project}/locations/${location}/keyRings/${keyRing}/cryptoKeys/${name}/cryptoKeyVersions/1`;
 }
 
 /** The policy of a stack depends on names only: `polaris lock` can write it before anything exists. */

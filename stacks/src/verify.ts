@@ -1,11 +1,11 @@
-import { createHash } from "node:crypto";
 import { verifyAttestation } from "@polaris-cvm/sdk";
 import type { AttestationExpectations, Check } from "@polaris-cvm/sdk";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { localTrustStatements } from "./local/trust-statements.ts";
 import { simulatedHardware } from "./local/simulated-hardware.ts";
+import { updateStackLock } from "./lock-file/create.ts";
 import type { DeployedStack, LockFile, StackLock } from "./lock-file/schema.ts";
-import { planKeyPolicy, serviceAccountEmail } from "./plan.ts";
+import { keyVersionName, planKeyName, planKeyPolicy, serviceAccountEmail } from "./plan.ts";
 import type { TrustStatement } from "./trust-statement.ts";
 
 /** A check of the evidence, or one of the lock file that the expectations come from. */
@@ -67,21 +67,19 @@ export async function verifyStack(request: VerificationRequest): Promise<StackVe
  */
 function checkKeyPolicy(lock: StackLock, deployed: DeployedStack): StackCheck {
   const { condition } = planKeyPolicy(lock);
-  const sha256 = `sha256:${createHash("sha256").update(condition, "utf8").digest("hex")}`;
-  const key = `projects/${lock.projectId}/locations/local/keyRings/${lock.names.keyRing}/cryptoKeys/${lock.names.key}`;
+  const { policy } = updateStackLock(lock, { workload: lock.workload, condition });
+  const keyVersion = keyVersionName(planKeyName(lock));
   const problems = [
-    ...(lock.policy.condition === condition ? [] : ["another condition"]),
-    ...(lock.policy.sha256 === sha256 ? [] : ["another hash"]),
+    ...(lock.policy.condition === policy.condition ? [] : ["another condition"]),
+    ...(lock.policy.sha256 === policy.sha256 ? [] : ["another hash"]),
     ...(deployed.instanceId === lock.instanceId ? [] : ["another instance"]),
-    ...(deployed.keyVersion === null || deployed.keyVersion === `${key}/cryptoKeyVersions/1`
-      ? []
-      : ["another key"]),
+    ...(deployed.keyVersion === null || deployed.keyVersion === keyVersion ? [] : ["another key"]),
   ];
   return {
     id: "key-policy",
     ok: problems.length === 0,
-    expected: `the policy of ${lock.names.instance}, ${sha256}`,
-    actual: problems.length === 0 ? sha256 : `polaris.lock names ${problems.join(", ")}`,
+    expected: `the policy of ${lock.names.instance}, ${policy.sha256}`,
+    actual: problems.length === 0 ? policy.sha256 : `polaris.lock names ${problems.join(", ")}`,
   };
 }
 

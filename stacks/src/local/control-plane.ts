@@ -1,6 +1,7 @@
 import { createHash, createPublicKey } from "node:crypto";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { DeployedStack } from "../lock-file/schema.ts";
+import { keyVersionName } from "../plan.ts";
 import type { Plan } from "../plan.ts";
 
 /** What only the control plane knows: asked from the trust services, never from the endpoint that is to be checked. */
@@ -49,7 +50,7 @@ async function readKey(
     readonly signal: AbortSignal;
   },
 ): Promise<{ version: string; publicKeyFingerprint: string }> {
-  const version = `${keyResourceName(plan)}/cryptoKeyVersions/1`;
+  const version = keyVersionName(plan.key);
   const answer = await getJson(
     `${options.trustUrl}/v1/${version}/publicKey`,
     options.signal,
@@ -61,11 +62,6 @@ async function readKey(
   }
   const spki = createPublicKey(pem).export({ type: "spki", format: "der" });
   return { version, publicKeyFingerprint: `sha256:${createHash("sha256").update(spki).digest("hex")}` };
-}
-
-function keyResourceName(plan: Plan): string {
-  const { project, location, keyRing, name } = plan.key;
-  return `projects/${project}/locations/${location}/keyRings/${keyRing}/cryptoKeys/${name}`;
 }
 
 async function getJson(
