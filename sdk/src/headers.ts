@@ -3,6 +3,12 @@ export const URL_HEADER = "polaris-url";
 export const SECURE_HEADER = "polaris-secure";
 export const RESPONSE_KEY_HEADER = "polaris-response-public-key";
 
+/**
+ * Names the key that a request is sealed to, by its fingerprint (`sha256:<64 lowercase hex>`). Optional: without it a proxy
+ * tries its keys, the newest first.
+ */
+export const KEY_ID_HEADER = "polaris-key-id";
+
 /** Carries the code of an error that the proxy itself answers with, beside a body of {@link PROBLEM_MEDIA_TYPE}. */
 export const ERROR_HEADER = "polaris-error";
 export const PROBLEM_MEDIA_TYPE = "application/problem+json";
