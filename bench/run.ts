@@ -2,25 +2,40 @@
  * `npm run bench`: measures, prints a table, writes results/<date>.json. Exit code 1 if a target is missed or a figure
  * could not be taken. A new figure is a file in figures/ and a place in the list below.
  */
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
-import { availableParallelism, cpus, loadavg, tmpdir } from "node:os";
+import { mkdir, mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { readArguments } from "./arguments.ts";
 import { firstAnswer } from "./figures/first-answer.ts";
+import { firstEvent } from "./figures/first-event.ts";
 import { help } from "./figures/help.ts";
-import { isMissed, ratioOf, summarize } from "./measure.ts";
-import type { Figure, Row, Samples } from "./measure.ts";
+import { largeBody } from "./figures/large-body.ts";
+import { memory } from "./figures/memory.ts";
+import { mixed } from "./figures/mixed.ts";
+import { passthrough } from "./figures/passthrough.ts";
+import { sealed } from "./figures/sealed.ts";
+import { isMissed } from "./measure.ts";
+import type { Figure, Row } from "./measure.ts";
+import { writeResults } from "./results.ts";
 import { StillRunningError } from "./still-running-error.ts";
-import { formatTable } from "./table.ts";
+import { describeMiss, formatTable } from "./table.ts";
 
-const FIGURES: readonly Figure[] = [help, firstAnswer];
+const FIGURES: readonly Figure[] = [
+  help,
+  firstAnswer,
+  passthrough,
+  sealed,
+  largeBody,
+  firstEvent,
+  mixed,
+  memory,
+];
 
 /** For all figures together; ending what they started comes on top. */
-const LIMIT_MS = 50_000;
-
-const RESULTS = fileURLToPath(new URL("results/", import.meta.url));
+const LIMIT_MS = 480_000;
 
 const CANCELLED_EXIT = 130;
+const USAGE_EXIT = 2;
 
 interface Taken {
   readonly rows: readonly Row[];
@@ -30,45 +45,60 @@ interface Taken {
 }
 
 async function main(): Promise<number> {
+  const wish = readArguments(process.argv.slice(2), FIGURES);
+  switch (wish.kind) {
+    case "measure":
+      return await measureAll(wish.figures);
+    case "tell":
+      console.log(wish.text);
+      return 0;
+    case "refuse":
+      say(wish.text);
+      return USAGE_EXIT;
+  }
+}
+
+async function measureAll(figures: readonly Figure[]): Promise<number> {
   const startedAt = new Date();
   const stop = new AbortController();
   const limit = setTimeout(() => stop.abort(new Error(`stopped after ${LIMIT_MS} ms`)), LIMIT_MS);
   const wasCancelled = stopOnSignals(stop);
   const tempDir = await mkdtemp(join(tmpdir(), "polaris-bench-"));
-  const { rows, failures, isStillRunning } = await takeFigures(tempDir, stop.signal);
+  const { rows, failures, isStillRunning } = await takeFigures(figures, tempDir, stop.signal);
   clearTimeout(limit);
   if (!isStillRunning) await rm(tempDir, { recursive: true });
   for (const failure of failures) say(failure);
   if (wasCancelled()) return CANCELLED_EXIT;
 
   if (rows.length > 0) console.log(formatTable(rows));
-  const path = join(RESULTS, `${startedAt.toISOString().replace(/:|\.\d+/g, "")}.json`);
-  await mkdir(RESULTS, { recursive: true });
-  await writeFile(path, `${JSON.stringify(describeResults(startedAt, rows, failures), null, 2)}\n`);
-  console.log(`\nwritten to ${path}`);
+  console.log(`\nwritten to ${await writeResults({ startedAt, rows, failures })}`);
 
   const missed = rows.filter(isMissed);
   for (const row of missed) say(`missed: ${describeMiss(row)}`);
   return missed.length > 0 || failures.length > 0 ? 1 : 0;
 }
 
-async function takeFigures(tempDir: string, signal: AbortSignal): Promise<Taken> {
+async function takeFigures(figures: readonly Figure[], tempDir: string, stop: AbortSignal): Promise<Taken> {
   const rows: Row[] = [];
   const failures: string[] = [];
   let isStillRunning = false;
-  for (const { name, measure } of FIGURES) {
-    if (signal.aborted) {
+  for (const { name, limitMs, measure } of figures) {
+    if (stop.aborted) {
       failures.push(`${name}: not taken`);
       continue;
     }
     say(`measuring ${name}`);
+    const own = join(tempDir, name);
+    const limit = new AbortController();
+    const timer = setTimeout(() => limit.abort(new Error(`stopped after ${limitMs} ms`)), limitMs);
     try {
-      const own = join(tempDir, name);
       await mkdir(own);
-      rows.push(...(await measure({ tempDir: own, signal })));
+      rows.push(...(await measure({ tempDir: own, signal: AbortSignal.any([stop, limit.signal]) })));
     } catch (error) {
       isStillRunning ||= error instanceof StillRunningError;
       failures.push(`${name}: ${describeFailure(error)}`);
+    } finally {
+      clearTimeout(timer);
     }
   }
   return { rows, failures, isStillRunning };
@@ -92,39 +122,6 @@ function stopOnSignals(stop: AbortController): () => boolean {
 function describeFailure(error: unknown): string {
   if (!(error instanceof Error)) return String(error);
   return error.cause === undefined ? error.message : `${error.message}: ${describeFailure(error.cause)}`;
-}
-
-function describeMiss(row: Row): string {
-  return `${row.what} takes ${ratioOf(row)?.toFixed(2)} times ${row.reference?.what}, the target is ${row.maxRatio}`;
-}
-
-function describeResults(startedAt: Date, rows: readonly Row[], failures: readonly string[]): object {
-  return {
-    version: 1,
-    startedAt: startedAt.toISOString(),
-    machine: {
-      node: process.version,
-      platform: process.platform,
-      arch: process.arch,
-      cpu: cpus()[0]?.model ?? "unknown",
-      parallelism: availableParallelism(),
-      loadAverage1Minute: loadavg()[0],
-    },
-    rows: rows.map((row) => ({
-      ...describeSamples(row),
-      reference: row.reference === undefined ? null : describeSamples(row.reference),
-      ratio: ratioOf(row) ?? null,
-      maxRatio: row.maxRatio ?? null,
-      isMissed: isMissed(row),
-      legs: row.legs?.map(describeSamples) ?? [],
-    })),
-    failures,
-  };
-}
-
-function describeSamples({ what, samplesMs }: Samples): object {
-  const { min, median, max } = summarize(samplesMs);
-  return { what, minMs: min, medianMs: median, maxMs: max, samplesMs };
 }
 
 function say(text: string): void {

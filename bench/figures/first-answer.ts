@@ -4,7 +4,7 @@ import { fileURLToPath } from "node:url";
 import { loadLockFile } from "@polaris-cvm/stacks/lock-file/file.ts";
 import { createStackClient } from "@polaris-cvm/stacks/stack-client.ts";
 import { timeRsaKey } from "../measure.ts";
-import type { Bench, Figure, Row, Samples } from "../measure.ts";
+import type { Bench, Figure, Row } from "../measure.ts";
 import { RunError, runNode, runPolaris } from "../run-node.ts";
 import type { Line, Run } from "../run-node.ts";
 import { StillRunningError } from "../still-running-error.ts";
@@ -25,7 +25,12 @@ const END_MS = 15_000;
 const STACK_NOT_FOUND_EXIT = 6;
 
 /** From the start of `polaris deploy` to the answer of the workload, sealed and opened: the sum of its legs. */
-export const firstAnswer: Figure = { name: "first-answer", measure };
+export const firstAnswer: Figure = {
+  name: "first-answer",
+  about: "from polaris deploy to the first answer, against the keys and processes that it cannot do without",
+  limitMs: 60_000,
+  measure,
+};
 
 /** What a deploy spends its time with, one after the other. The workload starts beside the trust services. */
 const LEGS = [
@@ -66,14 +71,16 @@ async function measure(bench: Bench): Promise<Row[]> {
   return [
     {
       what: "first deploy to first answer (keys are made)",
-      samplesMs: warm.map(sum),
-      reference: { what: "an RSA-4096 key", samplesMs: rsaKeyMs },
+      unit: "ms",
+      values: warm.map(sum),
+      reference: { what: "an RSA-4096 key", unit: "ms", values: rsaKeyMs },
       legs: legsOf(warm),
     },
     {
       what: "deploy after destroy to first answer (key kept)",
-      samplesMs: second.map(sum),
-      reference: { what: "node -e 0", samplesMs: nodeMs },
+      unit: "ms",
+      values: second.map(sum),
+      reference: { what: "node -e 0", unit: "ms", values: nodeMs },
       legs: legsOf(second),
     },
   ];
@@ -140,10 +147,11 @@ async function endProject(bench: Bench, project: string): Promise<void> {
   await rm(project, { recursive: true });
 }
 
-function legsOf(deploys: readonly LegsMs[]): Samples[] {
+function legsOf(deploys: readonly LegsMs[]): Row[] {
   return LEGS.map((what, leg) => ({
     what,
-    samplesMs: deploys.map((legsMs) => legsMs[leg] ?? Number.NaN),
+    unit: "ms",
+    values: deploys.map((legsMs) => legsMs[leg] ?? Number.NaN),
   }));
 }
 

@@ -17,10 +17,12 @@ import {
 import type { EnvelopeParts } from "@polaris-cvm/sdk";
 import { PolarisError, isPolarisError } from "@polaris-cvm/sdk/errors";
 import { envelopeOpenFailed } from "./keys/key-provider.ts";
-import type { Unwrap } from "./wire-format.ts";
 
 const CIPHER = "aes-256-gcm";
 const CIPHER_OPTIONS = { authTagLength: AUTH_TAG_BYTES };
+
+/** Unwraps one RSA-wrapped value; fails as `KeyProvider.unwrap` does. */
+type Unwrap = (wrapped: Uint8Array) => Promise<Uint8Array>;
 
 /** Other senders of wire v1 use 16 bytes; GCM of OpenSSL takes up to 128. */
 const MAX_IV_BYTES = 128;

@@ -38,12 +38,14 @@ function codecOf<Value>(form: TextForm<Value>) {
 export function integer(min: number, max: number) {
   return codecOf<number>({
     expected: `an integer from ${min} to ${max}`,
-    parse: (text) => {
-      const value = /^(0|[1-9]\d*)$/.test(text) ? Number(text) : Number.NaN;
-      return value >= min && value <= max ? value : undefined;
-    },
+    parse: (text) => parseInteger(text, min, max),
     format: String,
   });
+}
+
+function parseInteger(text: string, min: number, max: number): number | undefined {
+  const value = /^(0|[1-9]\d*)$/.test(text) ? Number(text) : Number.NaN;
+  return value >= min && value <= max ? value : undefined;
 }
 
 export function choice<const Option extends string>(options: readonly Option[]) {
@@ -102,4 +104,56 @@ function parseOrigin(text: string, protocols: readonly string[]): string | undef
   if (!/^https?:\/\/[^/?#@\\\s]+\/?$/.test(text) || !URL.canParse(text)) return undefined;
   const url = new URL(text);
   return protocols.includes(url.protocol) ? url.origin : undefined;
+}
+
+/** The longest path of a Unix socket that every system takes (`sun_path` has 104 bytes on macOS, 108 on Linux). */
+const MAX_SOCKET_PATH_BYTES = 103;
+
+export function socketPath() {
+  return codecOf<string>({
+    expected: `an absolute path of at most ${MAX_SOCKET_PATH_BYTES} bytes`,
+    parse: (text) =>
+      text.startsWith("/") && !text.includes("\0") && Buffer.byteLength(text) <= MAX_SOCKET_PATH_BYTES
+        ? text
+        : undefined,
+    format: String,
+  });
+}
+
+/** Which web pages may use the endpoint: nobody's, `*` alone for everybody's, or those of some origins. */
+export function webOrigins() {
+  return codecOf<readonly string[]>({
+    expected: "*, or different origins of the form https://host, between commas",
+    parse: (text) => (text.trim() === "*" ? ["*"] : parseList(text, parseWebOrigin)),
+    format: (origins) => origins.join(","),
+  });
+}
+
+/** An origin as browsers send it (RFC 6454 §6.2): scheme, host, port if it is not the scheme's own. */
+function parseWebOrigin(text: string): string | undefined {
+  return parseOrigin(text, ["https:", "http:"]) === text ? text : undefined;
+}
+
+/** Different integers, at most `maxCount` of them. */
+export function integers(min: number, max: number, maxCount: number) {
+  return codecOf<readonly number[]>({
+    expected: `up to ${maxCount} different integers from ${min} to ${max}, between commas`,
+    parse: (text) => {
+      const values = parseList(text, (one) => parseInteger(one, min, max));
+      return values !== undefined && values.length <= maxCount ? values : undefined;
+    },
+    format: (values) => values.join(","),
+  });
+}
+
+/** What stands between commas, without the blanks around it; `undefined` if one is not valid or stands there twice. */
+function parseList<Value extends string | number>(
+  text: string,
+  parseOne: (text: string) => Value | undefined,
+): readonly Value[] | undefined {
+  if (text.trim() === "") return [];
+  const values = text.split(",").map((one) => parseOne(one.trim()));
+  return values.every((value) => value !== undefined) && new Set(values).size === values.length
+    ? values
+    : undefined;
 }

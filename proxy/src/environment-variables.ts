@@ -7,8 +7,11 @@ import {
   fieldName,
   httpOrigin,
   integer,
+  integers,
   matching,
   serviceOrigin,
+  socketPath,
+  webOrigins,
 } from "./environment-values.ts";
 import type { OriginalName } from "./original-environment.ts";
 
@@ -18,10 +21,16 @@ export type EncryptionMode = (typeof ENCRYPTION_MODES)[number];
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
+export const TLS_MODES = ["off", "attested", "files"] as const;
+
 /** Where the token of the machine lies when nobody says otherwise (Confidential Space, and the original). */
 const DEFAULT_TOKEN_FILE = "/run/container_launcher/attestation_verifier_claims_token";
 
-const MEBIBYTE = 1024 * 1024;
+const KIBIBYTE = 1024;
+const MEBIBYTE = 1024 * KIBIBYTE;
+
+/** A message that names no key is tried with each: the list bounds what one bad message costs. */
+const MAX_OLDER_KEY_VERSIONS = 10;
 
 interface VariableFacts {
   readonly description: string;
@@ -123,19 +132,94 @@ const commonVariables = {
         { name: "POLARIS_CONTAINER_ENABLE_LOGGING", values: { true: null, false: "silent" } },
       ],
     }),
+  POLARIS_PROXY_CORS_ORIGINS: webOrigins()
+    .prefault("")
+    .register(variableFacts, {
+      description:
+        "Origins of web pages that may use the endpoint (CORS); the proxy then answers their preflight requests itself. Empty: no CORS, such requests are the workload's.",
+      example: "https://app.example,https://admin.example",
+      originals: [{ name: "POLARIS_CONTAINER_ENABLE_CORS", values: { true: "*", false: null } }],
+    }),
+  POLARIS_PROXY_TLS: choice(TLS_MODES).prefault("off").register(variableFacts, {
+    description:
+      "TLS of the endpoint: attested makes key and certificate at each start and binds the key in the attestation document, files reads them.",
+    example: "attested",
+  }),
+  POLARIS_PROXY_TLS_CERTIFICATE: matching(absolutePath, "an absolute path")
+    .optional()
+    .register(variableFacts, {
+      description: "File with the certificate and its chain in PEM; goes with TLS from files.",
+      example: "/run/secrets/tls.crt",
+    }),
+  POLARIS_PROXY_TLS_KEY: matching(absolutePath, "an absolute path").optional().register(variableFacts, {
+    description: "File with the certificate's private key in PEM; goes with TLS from files.",
+    example: "/run/secrets/tls.key",
+  }),
+  POLARIS_PROXY_MAX_HEADER_BYTES: integer(16 * KIBIBYTE, 1024 * KIBIBYTE)
+    .prefault(String(64 * KIBIBYTE))
+    .register(variableFacts, {
+      description:
+        "Longest header of a request, in bytes; a longer one gets status 431. A minimal sealed request has 9.5 KB.",
+      example: "131072",
+    }),
   POLARIS_PROXY_MAX_BODY_BYTES: integer(1, 256 * MEBIBYTE)
     .prefault(String(32 * MEBIBYTE))
     .register(variableFacts, {
       description:
-        "Longest body in either direction, in bytes as received; a longer request gets status 413.",
+        "Longest body that is sealed, in either direction and as sent, in bytes: it has to be held in memory whole. A longer request gets status 413. Bodies in the clear stream through, without a limit.",
       example: "1048576",
     }),
-  POLARIS_PROXY_TOKEN_AGENT_SOCKET: matching(absolutePath, "an absolute path")
-    .optional()
+  POLARIS_PROXY_MAX_BUFFERED_BYTES: integer(MEBIBYTE, 64 * 1024 * MEBIBYTE)
+    .prefault(String(256 * MEBIBYTE))
     .register(variableFacts, {
-      description: "Unix socket of the token agent; without it there is no attestation document.",
-      example: "/run/polaris/token-agent.sock",
+      description:
+        "All sealed bodies that are held at the same time, in bytes; one too many gets status 503.",
+      example: "1073741824",
     }),
+  POLARIS_PROXY_MAX_CONNECTIONS: integer(1, 1_000_000).prefault("4096").register(variableFacts, {
+    description: "Connections of clients at the same time; one too many gets status 503.",
+    example: "20000",
+  }),
+  POLARIS_PROXY_MAX_REQUESTS: integer(1, 1_000_000).prefault("1024").register(variableFacts, {
+    description: "Requests at the same time; one too many gets status 503.",
+    example: "4096",
+  }),
+  POLARIS_PROXY_MAX_QUEUED_UNWRAPS: integer(6, 100_000).prefault("256").register(variableFacts, {
+    description:
+      "Private key operations that may wait for their turn, of which a sealed request needs 4 to 6; one too many gets status 503.",
+    example: "512",
+  }),
+  POLARIS_PROXY_HEADERS_TIMEOUT_MS: integer(100, 600_000).prefault("10000").register(variableFacts, {
+    description: "Longest time for the header of a request, in milliseconds; then status 408.",
+    example: "5000",
+  }),
+  POLARIS_PROXY_BODY_TIMEOUT_MS: integer(100, 3_600_000).prefault("120000").register(variableFacts, {
+    description: "Longest time for the whole body of a sealed request, in milliseconds; then status 408.",
+    example: "30000",
+  }),
+  POLARIS_PROXY_IDLE_TIMEOUT_MS: integer(100, 3_600_000).prefault("60000").register(variableFacts, {
+    description:
+      "Longest pause of a client, between two pieces of its body (then status 408) or of the answer that it reads, in milliseconds.",
+    example: "300000",
+  }),
+  POLARIS_PROXY_SHUTDOWN_TIMEOUT_MS: integer(0, 600_000).prefault("10000").register(variableFacts, {
+    description: "Longest time for requests in flight after the proxy was told to stop, in milliseconds.",
+    example: "30000",
+  }),
+  POLARIS_PROXY_METRICS_PORT: integer(0, 65535).optional().register(variableFacts, {
+    description:
+      "Port on 127.0.0.1 for metrics in the format of Prometheus, at /metrics; 0 takes any free one. Without it there are none.",
+    example: "9464",
+  }),
+  POLARIS_PROXY_TOKEN_AGENT_SOCKET: socketPath().optional().register(variableFacts, {
+    description: "Unix socket of the token agent; without it there is no attestation document.",
+    example: "/run/polaris/token-agent.sock",
+  }),
+  POLARIS_PROXY_WORKLOAD_KEY_API_SOCKET: socketPath().optional().register(variableFacts, {
+    description:
+      "Unix socket at which the workload, and nobody else, has the keys of sealed data unwrapped; without it there is none. Needs a permanent key.",
+    example: "/run/polaris/key-api/key-api.sock",
+  }),
   POLARIS_PROXY_KEY: choice(["ephemeral", "google-federated"])
     .prefault("ephemeral")
     .register(variableFacts, {
@@ -171,9 +255,17 @@ const googleVariables = {
     example: "hello-key-x7k2",
     originals: [{ name: "POLARIS_CONTAINER_GOOGLE_FEDERATED_KEY_ID" }],
   }),
-  POLARIS_PROXY_GOOGLE_KEY_VERSION: integer(1, 1_000_000)
-    .prefault("1")
-    .register(variableFacts, { description: "Version of the key.", example: "2" }),
+  POLARIS_PROXY_GOOGLE_KEY_VERSION: integer(1, 1_000_000).prefault("1").register(variableFacts, {
+    description: "Version of the key that clients are told to seal to.",
+    example: "2",
+  }),
+  POLARIS_PROXY_GOOGLE_OLDER_KEY_VERSIONS: integers(1, 1_000_000, MAX_OLDER_KEY_VERSIONS)
+    .prefault("")
+    .register(variableFacts, {
+      description:
+        "Versions that messages may still be sealed to after a rotation, as long as they are enabled at the key service.",
+      example: "1",
+    }),
   POLARIS_PROXY_GOOGLE_AUDIENCE: matching(
     /\/\/iam\.googleapis\.com\/projects\/[a-z0-9-]{1,63}\/locations\/global\/workloadIdentityPools\/[a-z0-9-]{1,63}\/providers\/[a-z0-9-]{1,63}/,
     "the full name of a workload identity provider (//iam.googleapis.com/projects/…/providers/…)",

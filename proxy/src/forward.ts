@@ -1,28 +1,51 @@
+import type { Readable } from "node:stream";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { SYSTEM_PATH_PREFIX } from "@polaris-cvm/sdk/headers";
 import { Pool } from "undici";
 import type { Dispatcher } from "undici";
+import type { ClientPresence } from "./client-presence.ts";
+import { CORS_FIELDS } from "./cors.ts";
 import type { ProxySettings } from "./environment.ts";
 import { listFieldValues, selectForwardable, withoutFields } from "./field-lines.ts";
-import { collectAnswer } from "./workload-answer.ts";
-import type { ClearRequest, WorkloadAnswer } from "./wire-format.ts";
+import { readPieces } from "./request-body.ts";
+import type { Traffic } from "./traffic.ts";
+import type { AnswerSink, ClearRequest } from "./wire-format.ts";
+import { passAnswer } from "./workload-answer.ts";
 import { probeWorkload } from "./workload-probe.ts";
+import { upgradeAtWorkload } from "./workload-upgrade.ts";
+import type { WorkloadUpgrade } from "./workload-upgrade.ts";
 
 /** Requests that the workload gets at the same time; more wait for their turn. */
 const MAX_CONNECTIONS = 256;
 const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_RESPONSE_HEADER_BYTES = 64 * 1024;
 
+const NOTHING: ReadonlySet<string> = new Set();
+
+/** For whom a request is forwarded. */
+export interface Forwarding {
+  readonly client: ClientPresence;
+  /** Address that the request came from. */
+  readonly peerAddress: string;
+  readonly traffic: Traffic;
+}
+
 /** The one connection pool to the workload. */
 export interface Workload {
   /**
-   * Sends one request and reads the whole answer.
+   * Sends one request and gives the answer to a sink, both as they come.
    *
-   * @param peerAddress  address that the request came from
-   *
-   * Rejects with REQUEST_INVALID, ROUTE_NOT_FOUND, WORKLOAD_UNREACHABLE, WORKLOAD_TIMEOUT or WORKLOAD_RESPONSE_INVALID.
+   * Rejects with REQUEST_INVALID, REQUEST_TIMEOUT, ROUTE_NOT_FOUND, WORKLOAD_UNREACHABLE, WORKLOAD_TIMEOUT,
+   * WORKLOAD_RESPONSE_INVALID, what the sink throws, or because the client has left.
    */
-  forward(request: ClearRequest, peerAddress: string, signal: AbortSignal): Promise<WorkloadAnswer>;
+  forward(request: ClearRequest, sink: AnswerSink, forwarding: Forwarding): Promise<void>;
+  /**
+   * Asks the workload for another protocol.
+   *
+   * @param protocol  value of `Upgrade`
+   * Rejects as {@link forward} does.
+   */
+  upgrade(request: ClearRequest, protocol: string, forwarding: Forwarding): Promise<WorkloadUpgrade>;
   /** Resolves if the workload is ready for requests; rejects with WORKLOAD_UNREACHABLE. */
   probe(signal: AbortSignal): Promise<void>;
   /** Waits for requests in flight. */
@@ -30,9 +53,10 @@ export interface Workload {
 }
 
 export function createWorkload(
-  settings: Pick<ProxySettings, "workload" | "maxBodyBytes" | "headerNames">,
+  settings: Pick<ProxySettings, "workload" | "limits" | "headerNames" | "cors">,
 ): Workload {
   const { url, timeoutMs } = settings.workload;
+  const { idleTimeoutMs } = settings.limits;
   const pool = new Pool(url, {
     connections: MAX_CONNECTIONS,
     connectTimeout: Math.min(CONNECT_TIMEOUT_MS, timeoutMs),
@@ -40,20 +64,39 @@ export function createWorkload(
     bodyTimeout: timeoutMs,
     maxHeaderSize: MAX_RESPONSE_HEADER_BYTES,
   });
-  // `host` and `content-length` are set anew for this hop; `expect` has been answered by this one.
-  const requestOnly = new Set([...Object.values(settings.headerNames), "host", "content-length", "expect"]);
+  // `host` is set anew for this hop; `expect` has been answered by this one.
+  const hopOnly = new Set([...Object.values(settings.headerNames), "host", "expect"]);
+  const answerDropped = settings.cors.origins.length > 0 ? CORS_FIELDS : NOTHING;
+  const hopAndLength = new Set([...hopOnly, "content-length"]);
+
+  function toOptions(
+    { method, target, fieldLines, body }: ClearRequest,
+    { peerAddress, traffic }: Forwarding,
+  ): Dispatcher.DispatchOptions {
+    checkMethod(method);
+    checkTarget(target);
+    const isStream = body !== undefined && !Buffer.isBuffer(body);
+    return {
+      method,
+      path: target,
+      // The length of an opened body is not that of the sealed one, and is set anew.
+      headers: appendForwardedFor(
+        selectForwardable(fieldLines, isStream ? hopOnly : hopAndLength),
+        peerAddress,
+      ),
+      // undici takes any iterable of pieces, its types do not say so.
+      body: isStream ? (readPieces(body, idleTimeoutMs, traffic) as unknown as Readable) : (body ?? null),
+    };
+  }
 
   return {
-    async forward(request, peerAddress, signal) {
-      checkMethod(request.method);
-      checkTarget(request.target);
-      const options: Dispatcher.DispatchOptions = {
-        method: request.method,
-        path: request.target,
-        headers: appendForwardedFor(selectForwardable(request.fieldLines, requestOnly), peerAddress),
-        body: request.body.length === 0 ? null : request.body,
-      };
-      return await collectAnswer(pool, options, settings.maxBodyBytes, signal);
+    // Async, so that what toOptions throws is a rejection.
+    async forward(request, sink, forwarding) {
+      await passAnswer(pool, toOptions(request, forwarding), sink, forwarding.client, answerDropped);
+    },
+    async upgrade(request, protocol, forwarding) {
+      const options = { ...toOptions(request, forwarding), upgrade: protocol };
+      return await upgradeAtWorkload(pool, options, forwarding.client);
     },
     probe: (signal) => probeWorkload(pool, settings.workload, signal),
     close: () => pool.close(),

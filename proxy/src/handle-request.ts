@@ -1,73 +1,89 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
-import { readBody } from "./body.ts";
+import type { BodyMemory } from "./body-memory.ts";
+import { createClientSink } from "./client-answer.ts";
+import type { ClientResponse } from "./client-answer.ts";
+import type { ClientPresence } from "./client-presence.ts";
+import type { ProxyLimits } from "./environment.ts";
+import type { FieldLines } from "./field-lines.ts";
 import type { Workload } from "./forward.ts";
 import type { KeyProvider } from "./keys/key-provider.ts";
-import type { Reply, WireFormat } from "./wire-format.ts";
+import type { ReceivedRequest } from "./received-request.ts";
+import type { Traffic } from "./traffic.ts";
+import type { Means, WireFormat } from "./wire-format.ts";
 
 /** Longest that one request waits for its key. */
 const KEY_DEADLINE_MS = 10_000;
+
+/** To whom and how a request is answered. */
+export interface Answering {
+  readonly response: ClientResponse;
+  /** Fields of the proxy that every answer gets. */
+  readonly ownLines: FieldLines;
+  readonly client: ClientPresence;
+  readonly traffic: Traffic;
+}
 
 export interface ProxyContext {
   readonly wire: WireFormat;
   readonly keys: KeyProvider;
   readonly workload: Workload;
-  readonly maxBodyBytes: number;
-}
-
-/** What the log says about a request besides its status. */
-export interface Traffic {
-  bytesIn: number;
-  bytesOut: number;
+  readonly memory: BodyMemory;
+  readonly limits: Pick<ProxyLimits, "idleTimeoutMs">;
 }
 
 /**
- * The path of a request through the proxy: read → open → forward → seal → send.
+ * The path of a request through the proxy: open → forward → seal. What is not sealed streams through.
  *
- * @param gone  aborts when the client has gone
- * @throws {PolarisError} with an HTTP status; nothing has been sent then
+ * @throws {PolarisError} with an HTTP status; nothing has been sent then, unless the answer had begun
  */
 export async function handleRequest(
-  { wire, keys, workload, maxBodyBytes }: ProxyContext,
-  request: IncomingMessage,
-  response: ServerResponse,
-  gone: AbortSignal,
-  traffic: Traffic,
+  { wire, keys, workload, memory, limits }: ProxyContext,
+  received: ReceivedRequest,
+  answering: Answering,
 ): Promise<void> {
-  checkNoUpgrade(request);
-  const exchange = wire.admit(request.headers);
+  checkNoUpgrade(received);
+  const { response, ownLines, client, traffic } = answering;
+  const exchange = wire.admit(received.headers);
+  const sink = createClientSink(response, ownLines, traffic, limits.idleTimeoutMs);
+  const forwarding = { client, peerAddress: received.peerAddress, traffic };
+  if (exchange.isClear) return await workload.forward(received, sink, forwarding);
 
-  const body = await readBody(request, maxBodyBytes);
-  traffic.bytesIn = body.length;
+  const share = memory.share();
+  const means: Means = {
+    unwrap: createUnwrap(keys, client),
+    async readBody(body) {
+      const bytes = await share.readBody(body, received.headers["content-length"]);
+      traffic.bytesIn = bytes.length;
+      return bytes;
+    },
+    take: share.take,
+  };
+  try {
+    const clear = await exchange.open(received, means);
+    await workload.forward(clear, exchange.seal(sink, means), forwarding);
+  } finally {
+    share.giveBack();
+  }
+}
 
-  const { method = "GET", url: target = "/", rawHeaders: fieldLines } = request;
+/** Unwraps for one request: all its parts have one deadline. */
+function createUnwrap(keys: KeyProvider, client: ClientPresence): Means["unwrap"] {
   let patience: AbortSignal | undefined;
-  const clear = await exchange.open({ method, target, fieldLines, body }, (wrapped) => {
-    patience ??= AbortSignal.any([gone, AbortSignal.timeout(KEY_DEADLINE_MS)]);
-    return keys.unwrap(wrapped, patience);
-  });
-
-  const answer = await workload.forward(clear, request.socket.remoteAddress ?? "unknown", gone);
-  const reply = exchange.seal(answer);
-  traffic.bytesOut = reply.body?.length ?? 0;
-  send(response, reply);
+  return (wrapped, keyId) => {
+    patience ??= AbortSignal.any([client.signal, AbortSignal.timeout(KEY_DEADLINE_MS)]);
+    return keys.unwrap(wrapped, keyId, patience);
+  };
 }
 
 /**
  * Another protocol could not be sealed, and is refused rather than answered as if it had not been asked for. HTTP/2 in
  * clear text is the exception: clients that offer it go on with HTTP/1.1.
  */
-function checkNoUpgrade({ headers: { upgrade } }: IncomingMessage): void {
+function checkNoUpgrade({ headers: { upgrade } }: ReceivedRequest): void {
   if (upgrade !== undefined && upgrade.toLowerCase() !== "h2c") {
-    throw new PolarisError("REQUEST_INVALID", "this version of the proxy passes no protocol upgrades");
+    throw new PolarisError(
+      "REQUEST_INVALID",
+      "another protocol cannot be sealed, and only GET without a body asks for one",
+    );
   }
-}
-
-function send(response: ServerResponse, { status, fieldLines, body }: Reply): void {
-  // Node knows that 204 and 304 have no body; 205 has to say so (RFC 9110 §15.3.6).
-  const byteCount = status === 205 ? 0 : body?.length;
-  const lines =
-    byteCount === undefined ? [...fieldLines] : [...fieldLines, "content-length", String(byteCount)];
-  response.writeHead(status, lines);
-  response.end(body);
 }

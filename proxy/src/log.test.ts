@@ -1,9 +1,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
+import type { LogLevel } from "./environment.ts";
 import { createLog, describeFailure } from "./log.ts";
 
-function capture(level: "info" | "silent") {
+function capture(level: LogLevel) {
   const lines: string[] = [];
   return { lines, log: createLog(level, { write: (line) => void lines.push(line) }) };
 }
@@ -17,14 +18,36 @@ test("a line has time, level and the allowed fields, whatever else it was given"
   assert.deepEqual(line, { level: "info", event: "request", status: 200 });
 });
 
+test("a line holds the id of the trace, and its texts are JSON whatever is in them", () => {
+  const { lines, log } = capture("info");
+  const traceId = "0af7651916cd43dd8448eb211c80319c";
+  log.warn({ event: "request", traceId, method: 'M"\n\u2028', durationMs: 0.5 });
+  assert.equal(lines.length, 1);
+  assert.match(lines[0] ?? "", /^[^\n]+\n$/);
+  const { time, ...line } = JSON.parse(lines[0] ?? "") as Record<string, unknown>;
+  assert.equal(new Date(String(time)).toISOString(), time);
+  assert.deepEqual(line, {
+    level: "warn",
+    event: "request",
+    traceId,
+    method: 'M"\n\u2028',
+    durationMs: 0.5,
+  });
+});
+
 test("the level decides what is written", () => {
   const info = capture("info");
   info.log.debug({ event: "request" });
   info.log.warn({ event: "request" });
   assert.equal(info.lines.length, 1);
-  const silent = capture("silent");
-  silent.log.error({ event: "request" });
-  assert.deepEqual(silent.lines, []);
+  for (const level of ["fatal", "silent"] as const) {
+    const quiet = capture(level);
+    quiet.log.error({ event: "request" });
+    assert.deepEqual(quiet.lines, []);
+  }
+  const trace = capture("trace");
+  trace.log.debug({ event: "request" });
+  assert.equal(trace.lines.length, 1);
 });
 
 test("a failure is described by our words, or by its class and place, never by anybody else's words", () => {

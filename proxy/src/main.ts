@@ -8,6 +8,7 @@ import { createLog, describeFailure } from "./log.ts";
 import type { ProxyLog } from "./log.ts";
 import { createProxy } from "./server.ts";
 import type { Proxy } from "./server.ts";
+import { loadTlsIdentity } from "./tls-identity.ts";
 
 const USAGE = `usage: polaris-proxy
 
@@ -29,12 +30,14 @@ async function start(): Promise<void> {
     const code = isPolarisError(error) ? error.code : "INTERNAL";
     log.warn({ event: "key-not-yet", keyProvider: settings.key.kind, code, reason: describeFailure(error) });
   });
-  const proxy = createProxy({ settings, keys, log });
+  const tls = settings.tls.mode === "off" ? undefined : await loadTlsIdentity(settings.tls);
+  const proxy = createProxy({ settings, keys, log, ...(tls !== undefined && { tls }) });
   stopOnSignal(proxy, log);
-  const port = await proxy.listen().catch((error: unknown) => {
+  const { port, metricsPort } = await proxy.listen().catch((error: unknown) => {
     fail(describeListenFailure(error, settings), 1);
   });
   log.info({ event: "listening", port, keyProvider: keys.kind });
+  if (metricsPort !== undefined) log.info({ event: "metrics", port: metricsPort });
   announceKey(keys, log);
 }
 

@@ -17,8 +17,6 @@ const WITHOUT_EFFECT: Readonly<Record<string, string>> = {
   POLARIS_CONTAINER_CONTEXT_ROOT: "has no effect, as it had none in the original proxy",
 };
 
-const CORS_SWITCH = "POLARIS_CONTAINER_ENABLE_CORS";
-
 const AZURE_NAMES = [
   "KEY_RELEASE_ENDPOINT",
   "MAA_ENDPOINT",
@@ -47,7 +45,7 @@ export function readOriginalNames(
   const texts: Record<string, string> = {};
   const warnings: string[] = [];
   const problems: string[] = [];
-  const knownNames = new Set([CORS_SWITCH, ...Object.keys(WITHOUT_EFFECT), ...AZURE_NAMES]);
+  const knownNames = new Set([...Object.keys(WITHOUT_EFFECT), ...AZURE_NAMES]);
   const given = withoutUnused(environment);
 
   for (const { name, originals = [] } of variables) {
@@ -79,10 +77,6 @@ export function readOriginalNames(
   for (const [name, explanation] of Object.entries(WITHOUT_EFFECT)) {
     if (given(name) !== undefined) warnings.push(`${name} ${explanation}`);
   }
-  const cors = given(CORS_SWITCH);
-  if (cors === "false")
-    warnings.push(`${CORS_SWITCH}=false is the original proxy's name and the default here`);
-  else if (cors !== undefined) problems.push(`${CORS_SWITCH}: CORS is not available in this version`);
   const azure = AZURE_NAMES.filter((name) => given(name) !== undefined);
   if (azure.length > 0) problems.push(`${azure.join(", ")}: azure-skr is not available in this version`);
   return { texts, warnings, problems, knownNames };

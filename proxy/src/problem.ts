@@ -1,8 +1,12 @@
 import { STATUS_CODES } from "node:http";
-import type { ServerResponse } from "node:http";
 import { ERROR_CODES, isPolarisError } from "@polaris-cvm/sdk/errors";
 import type { ErrorCode } from "@polaris-cvm/sdk/errors";
 import { ERROR_HEADER, PROBLEM_MEDIA_TYPE } from "@polaris-cvm/sdk/headers";
+import type { ClientResponse } from "./client-answer.ts";
+import type { FieldLines } from "./field-lines.ts";
+
+/** Failures that a later try may not meet, and after how many seconds it is worth one. */
+const RETRY_AFTER_SECONDS: Partial<Record<ErrorCode, number>> = { OVERLOADED: 1, KEY_UNAVAILABLE: 5 };
 
 /** What a client learns about a request that failed (RFC 9457). */
 export interface Problem {
@@ -11,6 +15,9 @@ export interface Problem {
   /** JSON: `{type, title, status, detail, code, requestId}`, without `detail` for what we did not foresee. */
   readonly body: string;
 }
+
+/** Methods of the proxy's own routes. */
+export const SYSTEM_METHODS = "GET, HEAD";
 
 /** Faults of the workload, whose errors have texts of ours without anything of an answer in them. */
 const WORKLOAD_CODES: ReadonlySet<ErrorCode> = new Set([
@@ -23,6 +30,7 @@ const WORKLOAD_CODES: ReadonlySet<ErrorCode> = new Set([
 const FIXED_DETAILS: Partial<Record<ErrorCode, string>> = {
   KEY_UNAVAILABLE: "the proxy has no key now, and keeps asking for it",
   KEY_RELEASE_DENIED: "the key service does not let this machine use its key",
+  OVERLOADED: "the proxy has more to do than it takes on, try again",
   ATTESTATION_UNAVAILABLE: "the proxy has no evidence to show: it has no token agent, or got no token of it",
 };
 
@@ -48,18 +56,29 @@ function toAnswerableCode(error: unknown): ErrorCode {
   return error.code in ERROR_CODES && "http" in ERROR_CODES[error.code] ? error.code : "INTERNAL";
 }
 
-/** Sends a problem as the whole response. Problems are never sealed: the key to seal them to may be what is wrong. */
-export function sendProblem(
-  response: ServerResponse,
-  { code, status, body }: Problem,
-  allowedMethods?: string,
-): void {
-  response.writeHead(status, {
-    "content-type": PROBLEM_MEDIA_TYPE,
-    "content-length": Buffer.byteLength(body),
-    "cache-control": "no-store",
-    [ERROR_HEADER]: code,
-    ...(allowedMethods !== undefined && { allow: allowedMethods }),
-  });
-  response.end(body);
+/**
+ * Sends a problem as the whole response. Problems are never sealed: the key to seal them to may be what is wrong.
+ *
+ * @param ownLines  fields of the proxy that every answer gets
+ */
+export function sendProblem(response: ClientResponse, problem: Problem, ownLines: FieldLines): void {
+  response.writeHead(problem.status, [...problemLines(problem), ...ownLines]);
+  response.end(problem.body);
+}
+
+/** The head of a problem's answer. */
+export function problemLines({ code, body }: Problem): string[] {
+  const retryAfter = RETRY_AFTER_SECONDS[code];
+  return [
+    "content-type",
+    PROBLEM_MEDIA_TYPE,
+    "content-length",
+    String(Buffer.byteLength(body)),
+    "cache-control",
+    "no-store",
+    ERROR_HEADER,
+    code,
+    ...(retryAfter === undefined ? [] : ["retry-after", String(retryAfter)]),
+    ...(code === "METHOD_NOT_ALLOWED" ? ["allow", SYSTEM_METHODS] : []),
+  ];
 }

@@ -301,7 +301,7 @@ test("a URL in the clear must be one too", async () => {
 
 test("bodies above the limit are refused, announced or not, and at the limit taken", async () => {
   await using workload = await startWorkload();
-  await using proxy = await startProxy(workload.url, { maxBodyBytes: 100_000 });
+  await using proxy = await startProxy(workload.url, { limits: { maxBodyBytes: 100_000 } });
   const post = (body: Buffer | ReadableStream) => fetch(proxy.url, { method: "POST", body, duplex: "half" });
   const stream = (size: number) => new Blob([Buffer.alloc(size)]).stream();
 
@@ -411,7 +411,10 @@ for (const [what, answer, expected] of BAD_WORKLOADS) {
     await using workload = await startTcpWorkload((socket) => {
       if (answer !== undefined) socket.end(answer);
     });
-    await using proxy = await startProxy(workload.url, { maxBodyBytes: 1000, workload: { timeoutMs: 50 } });
+    await using proxy = await startProxy(workload.url, {
+      limits: { maxBodyBytes: 1000 },
+      workload: { timeoutMs: 50 },
+    });
     const problem = await sendRaw(proxy.port, get("/"));
     assert.deepEqual([...readProblem(problem), detailOf(problem)], expected);
     assert.ok(!problem.body.includes("planted"));
@@ -528,7 +531,7 @@ test("nothing of what passes through is in the log", async () => {
   await using workload = await startWorkload((_request, response) => {
     response.writeHead(200, { "set-cookie": "planted-cookie" }).end("planted-answer");
   });
-  await using proxy = await startProxy(workload.url, { logLevel: "trace", maxBodyBytes: 10_000 });
+  await using proxy = await startProxy(workload.url, { logLevel: "trace", limits: { maxBodyBytes: 10_000 } });
   const client = createClient({
     url: proxy.url,
     publicKey: GOLDEN_VECTORS.containerPublicKeyPem,

@@ -1,9 +1,11 @@
-import type { IncomingMessage, ServerResponse } from "node:http";
 import { PolarisError, isPolarisError } from "@polaris-cvm/sdk/errors";
 import { SYSTEM_PATH_PREFIX } from "@polaris-cvm/sdk/headers";
 import { createAttestationDocument } from "./attestation.ts";
 import type { AttestationSource } from "./attestation.ts";
 import type { Workload } from "./forward.ts";
+import type { Answering } from "./handle-request.ts";
+import { SYSTEM_METHODS } from "./problem.ts";
+import type { ReceivedRequest } from "./received-request.ts";
 
 /** Longest wait for what readiness depends on, so that the one who asks gets an answer. */
 const READY_DEADLINE_MS = 2_000;
@@ -11,10 +13,10 @@ const READY_DEADLINE_MS = 2_000;
 /** Longest wait for the key and for evidence. */
 const KEY_DEADLINE_MS = 10_000;
 
-export const SYSTEM_METHODS = "GET, HEAD";
-
 export interface SystemContext extends AttestationSource {
   readonly workload: Workload;
+  /** True from the moment the proxy was told to stop: it finishes what it has, and wants nothing new. */
+  readonly isStopping: () => boolean;
 }
 
 type SystemRoute = (
@@ -31,7 +33,8 @@ interface SystemAnswer {
 const ROUTES: Readonly<Record<string, SystemRoute>> = {
   health: async () => ({ status: 200, json: { status: "ok" } }),
 
-  async ready({ keys, workload }, _query, gone) {
+  async ready({ keys, workload, isStopping }, _query, gone) {
+    if (isStopping()) return { status: 503, json: { status: "not-ready", reasons: ["STOPPING"] } };
     const signal = withDeadline(gone, READY_DEADLINE_MS);
     const results = await Promise.allSettled([keys.publicKey(signal), workload.probe(signal)]);
     const reasons = results.flatMap((result) =>
@@ -74,33 +77,34 @@ export function isProbeTarget(target: string): boolean {
 /**
  * Answers a request for one of the proxy's own documents. They are never sealed: a client needs them before it can seal.
  *
- * @returns the length of the answer's body in bytes
  * @throws {PolarisError} with an HTTP status; nothing has been sent then
  */
 export async function handleSystemRequest(
   context: SystemContext,
-  request: IncomingMessage,
-  response: ServerResponse,
-  gone: AbortSignal,
-): Promise<number> {
-  const [path = "", query = ""] = splitOnce((request.url ?? "").slice(SYSTEM_PATH_PREFIX.length), "?");
+  { method, target }: ReceivedRequest,
+  { response, ownLines, client, traffic }: Answering,
+): Promise<void> {
+  const [path = "", query = ""] = splitOnce(target.slice(SYSTEM_PATH_PREFIX.length), "?");
   const route = Object.hasOwn(ROUTES, path) ? ROUTES[path] : undefined;
   if (route === undefined) {
     throw new PolarisError("ROUTE_NOT_FOUND", `there is no such route below ${SYSTEM_PATH_PREFIX}`);
   }
-  if (request.method !== "GET" && request.method !== "HEAD") {
+  if (method !== "GET" && method !== "HEAD") {
     throw new PolarisError("METHOD_NOT_ALLOWED", `expected one of ${SYSTEM_METHODS}`);
   }
-  const { status, json } = await route(context, new URLSearchParams(query), gone);
+  const { status, json } = await route(context, new URLSearchParams(query), client.signal);
   const body = JSON.stringify(json);
-  const byteCount = Buffer.byteLength(body);
-  response.writeHead(status, {
-    "content-type": "application/json",
-    "content-length": byteCount,
-    "cache-control": "no-store",
-  });
+  traffic.bytesOut = Buffer.byteLength(body);
+  response.writeHead(status, [
+    "content-type",
+    "application/json",
+    "content-length",
+    String(traffic.bytesOut),
+    "cache-control",
+    "no-store",
+    ...ownLines,
+  ]);
   response.end(body);
-  return byteCount;
 }
 
 function splitOnce(text: string, separator: string): string[] {

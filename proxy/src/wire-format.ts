@@ -1,5 +1,7 @@
 import type { IncomingHttpHeaders } from "node:http";
+import type { Readable } from "node:stream";
 import type { FieldLines } from "./field-lines.ts";
+import type { ReceivedRequest } from "./received-request.ts";
 
 /** A request as the workload gets it, before the hop's own fields are taken out. */
 export interface ClearRequest {
@@ -7,35 +9,57 @@ export interface ClearRequest {
   /** Path and query. */
   readonly target: string;
   readonly fieldLines: FieldLines;
-  /** Empty if there is none. */
-  readonly body: Buffer;
+  /** A stream if the client's body goes on as it comes, bytes if it was sealed, absent if there is none. */
+  readonly body: Readable | Buffer | undefined;
 }
 
-/** An answer of the workload. */
-export interface WorkloadAnswer {
+/** The head of an answer. */
+export interface AnswerHead {
   readonly status: number;
-  /** Without `content-length`, except where there is no body to count. */
+  /** Without those of the hop. */
   readonly fieldLines: FieldLines;
-  /** Absent where HTTP has none: for HEAD, and for statuses 204, 205 and 304. */
-  readonly body: Buffer | undefined;
+  /** False where HTTP has no body: for HEAD, and for statuses 204, 205 and 304. */
+  readonly hasBody: boolean;
 }
 
-/** What goes back to the client; shaped like the answer that it was made of. */
-export type Reply = WorkloadAnswer;
+/** Takes an answer piece by piece: head, any number of data, end. Whoever gives it breaks off by not going on. */
+export interface AnswerSink {
+  /** An interim answer (1xx, but 101), of which there may be any number before the head. */
+  interim(status: number, fieldLines: FieldLines): void;
+  /** @throws {PolarisError} WORKLOAD_RESPONSE_INVALID for what cannot go on */
+  head(head: AnswerHead): void;
+  /**
+   * @param resume  called once the reader has caught up
+   * @returns false if the reader is behind: give no more until `resume` is called
+   * @throws {PolarisError} WORKLOAD_RESPONSE_INVALID, OVERLOADED
+   */
+  data(chunk: Buffer, resume: () => void): boolean;
+  /** @param trailers  without those of the hop */
+  end(trailers: FieldLines): void;
+}
 
-/** Unwraps one RSA-wrapped value; fails as `KeyProvider.unwrap` does. */
-export type Unwrap = (wrapped: Uint8Array) => Promise<Uint8Array>;
+/** What a format needs of the proxy. */
+export interface Means {
+  /** Unwraps one RSA-wrapped value; fails as `KeyProvider.unwrap` does. */
+  unwrap(wrapped: Uint8Array, keyId: string | undefined): Promise<Uint8Array>;
+  /** The whole body of the request; fails as `BodyShare.readBody` does. */
+  readBody(body: Readable): Promise<Buffer>;
+  /** Counts bytes of the answer that have to be held. @throws {PolarisError} OVERLOADED */
+  take(byteCount: number): void;
+}
 
-/** One request and its response under one wire format. */
+/** One request and its answer under one wire format. */
 export interface Exchange {
   /**
    * The request inside of the one that came.
    *
-   * Rejects with ENVELOPE_MALFORMED, ENVELOPE_OPEN_FAILED, REQUEST_INVALID, or as `unwrap` does.
+   * Rejects with ENVELOPE_MALFORMED, ENVELOPE_OPEN_FAILED, REQUEST_INVALID, or as the means do.
    */
-  open(received: ClearRequest, unwrap: Unwrap): Promise<ClearRequest>;
-  /** @throws {PolarisError} WORKLOAD_RESPONSE_INVALID for an answer that the format cannot carry */
-  seal(answer: WorkloadAnswer): Reply;
+  open(received: ReceivedRequest, means: Means): Promise<ClearRequest>;
+  /** Takes the workload's answer, and gives `client` the one to send. */
+  seal(client: AnswerSink, means: Means): AnswerSink;
+  /** Nothing is sealed in either direction: every byte is passed on as it is, also in another protocol. */
+  readonly isClear: boolean;
 }
 
 /** How sealed messages travel over HTTP: the one part of the proxy that knows. */

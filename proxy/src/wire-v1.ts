@@ -6,26 +6,34 @@ import type { IncomingHttpHeaders } from "node:http";
 import { decodeBase64, parseEnvelope } from "@polaris-cvm/sdk";
 import type { EnvelopeParts } from "@polaris-cvm/sdk";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { KEY_ID_HEADER } from "@polaris-cvm/sdk/headers";
 import { openParts, parseResponseKey, sealFor } from "./envelope-crypto.ts";
-import type { EncryptionMode, ProxySettings } from "./environment.ts";
+import type { EncryptionMode, ProxyLimits, ProxySettings } from "./environment.ts";
 import { listFieldValues, parseSealedFields, withoutFields } from "./field-lines.ts";
 import type { FieldLines } from "./field-lines.ts";
-import type { ClearRequest, Exchange, Reply, Unwrap, WireFormat, WorkloadAnswer } from "./wire-format.ts";
+import type { ReceivedRequest } from "./received-request.ts";
+import { withTraceContext } from "./trace-context.ts";
+import type { AnswerHead, AnswerSink, ClearRequest, Exchange, Means, WireFormat } from "./wire-format.ts";
 
-export type WireV1Settings = Pick<ProxySettings, "encryption" | "headerNames">;
+export type WireV1Settings = Pick<ProxySettings, "encryption" | "headerNames"> & {
+  readonly limits: Pick<ProxyLimits, "maxBodyBytes">;
+};
 
 /** The sealed parts of a request, as they stand in its headers: base64 text of envelopes. */
 interface SealedHeaders {
   readonly url: string | undefined;
   readonly secure: string | undefined;
+  /** Which key it is all sealed to, if the client says. */
+  readonly keyId: string | undefined;
 }
 
 const CLEAR_EXCHANGE: Exchange = {
+  isClear: true,
   open: (received) => Promise.resolve(received),
-  seal: (answer) => answer,
+  seal: (client) => client,
 };
 
-export function createWireV1({ encryption, headerNames }: WireV1Settings): WireFormat {
+export function createWireV1({ encryption, headerNames, limits }: WireV1Settings): WireFormat {
   return {
     admit(headers) {
       const url = readHeader(headers, headerNames.url);
@@ -36,16 +44,27 @@ export function createWireV1({ encryption, headerNames }: WireV1Settings): WireF
       checkMode("responses", encryption.responses, responseKeyText !== undefined, headerNames.responseKey);
       if (!isSealed && responseKeyText === undefined) return CLEAR_EXCHANGE;
 
+      const keyId = readHeader(headers, KEY_ID_HEADER);
       const responseKey = responseKeyText === undefined ? undefined : parseResponseKey(responseKeyText);
       return {
-        async open(received, unwrap) {
-          const request = isSealed ? await openRequest({ url, secure }, received, unwrap) : received;
+        isClear: false,
+        async open(received, means) {
+          const request = isSealed ? await openRequest({ url, secure, keyId }, received, means) : received;
           if (isSealed) checkResponseKeyCopy(request.fieldLines, headerNames.responseKey, responseKeyText);
           return responseKey === undefined ? request : askForPlainCoding(request);
         },
-        seal(answer) {
-          const kept = { ...answer, fieldLines: forbidCaching(answer.fieldLines) };
-          return responseKey === undefined ? kept : sealAnswer(kept, (body) => sealFor(responseKey, body));
+        seal(client, means) {
+          const uncached: AnswerSink = {
+            ...client,
+            head: (head) => client.head({ ...head, fieldLines: forbidCaching(head.fieldLines) }),
+          };
+          if (responseKey === undefined) return uncached;
+          return createSealingSink(
+            uncached,
+            (body) => sealFor(responseKey, body),
+            means,
+            limits.maxBodyBytes,
+          );
         },
       };
     },
@@ -73,26 +92,31 @@ function checkMode(what: string, mode: EncryptionMode, isAsked: boolean, headerN
  * Opens the parts of a request, with all unwraps at the same time. All layouts are read first, so that a message that
  * cannot be one costs no private operation.
  *
- * Nothing outside the envelopes is kept but the method: headers in the clear may be anybody's.
+ * Nothing outside the envelopes is kept but the method and the trace context: headers in the clear may be anybody's.
  */
 async function openRequest(
   sealed: SealedHeaders,
-  received: ClearRequest,
-  unwrap: Unwrap,
+  received: ReceivedRequest,
+  means: Means,
 ): Promise<ClearRequest> {
   const url = sealed.url === undefined ? undefined : parseHeaderEnvelope(sealed.url);
   const secure = sealed.secure === undefined ? undefined : parseHeaderEnvelope(sealed.secure);
-  const body = received.body.length === 0 ? undefined : parseEnvelope(received.body);
+  const bodyBytes = received.body === undefined ? undefined : await means.readBody(received.body);
+  const body = bodyBytes === undefined || bodyBytes.length === 0 ? undefined : parseEnvelope(bodyBytes);
+  const unwrap = (wrapped: Uint8Array): Promise<Uint8Array> => means.unwrap(wrapped, sealed.keyId);
   const open = (parts: EnvelopeParts | undefined): Promise<Buffer> | undefined =>
     parts === undefined ? undefined : openParts(parts, unwrap);
 
-  const [urlBytes, secureBytes, bodyBytes] = await Promise.all([open(url), open(secure), open(body)]);
+  const [clearUrl, clearFields, clearBody] = await Promise.all([open(url), open(secure), open(body)]);
   return {
     method: received.method,
     // The original client never seals the URL of "/".
-    target: urlBytes === undefined ? "/" : withoutFragment(decodeText(urlBytes)),
-    fieldLines: secureBytes === undefined ? [] : parseSealedFields(decodeText(secureBytes)),
-    body: bodyBytes ?? received.body,
+    target: clearUrl === undefined ? "/" : withoutFragment(decodeText(clearUrl)),
+    fieldLines: withTraceContext(
+      clearFields === undefined ? [] : parseSealedFields(decodeText(clearFields)),
+      received.headers,
+    ),
+    body: clearBody,
   };
 }
 
@@ -147,18 +171,60 @@ const INNER_BODY_FIELDS = new Set(["content-encoding", "content-length"]);
 /** Codings that messages name; anything else in that field is the workload's own text. */
 const CONTENT_CODINGS = new Set(["br", "compress", "deflate", "gzip", "x-compress", "x-gzip", "zstd"]);
 
-/** The sealed body is base64 text, for an empty body too. What has no body in HTTP stays without one. */
-function sealAnswer(answer: WorkloadAnswer, seal: (body: Uint8Array) => Uint8Array<ArrayBuffer>): Reply {
-  const coding = listFieldValues(answer.fieldLines, "content-encoding").join().toLowerCase();
-  if (coding !== "" && coding !== "identity") {
-    const shown = CONTENT_CODINGS.has(coding) ? `content-encoding ${coding}` : "another content-encoding";
-    throw new PolarisError(
-      "WORKLOAD_RESPONSE_INVALID",
-      `the workload sent ${shown} although identity was asked for`,
-    );
-  }
-  const fieldLines = withoutFields(answer.fieldLines, INNER_BODY_FIELDS);
-  if (answer.body === undefined) return { ...answer, fieldLines };
-  const base64 = Buffer.from(seal(answer.body).buffer).toString("base64");
-  return { ...answer, fieldLines, body: Buffer.from(base64, "latin1") };
+/**
+ * Collects an answer and seals it at its end: the body is base64 text of one envelope, for an empty body too, so that
+ * nothing can be sent earlier. What has no body in HTTP stays without one. Trailers would be in the clear, and are dropped
+ * as HTTP allows (RFC 9110 §6.5.2).
+ */
+function createSealingSink(
+  client: AnswerSink,
+  seal: (body: Uint8Array) => Uint8Array<ArrayBuffer>,
+  means: Pick<Means, "take">,
+  maxBodyBytes: number,
+): AnswerSink {
+  const chunks: Buffer[] = [];
+  let byteCount = 0;
+  let answerHead: AnswerHead | undefined;
+  return {
+    interim: () => undefined,
+    head(head) {
+      checkPlainCoding(head.fieldLines);
+      answerHead = { ...head, fieldLines: withoutFields(head.fieldLines, INNER_BODY_FIELDS) };
+    },
+    data(chunk) {
+      byteCount += chunk.length;
+      if (byteCount > maxBodyBytes) {
+        throw new PolarisError(
+          "WORKLOAD_RESPONSE_INVALID",
+          `the workload's answer is longer than ${maxBodyBytes} bytes, which is as much as can be sealed`,
+        );
+      }
+      means.take(chunk.length);
+      chunks.push(chunk);
+      return true;
+    },
+    end() {
+      if (answerHead === undefined) return;
+      if (!answerHead.hasBody) {
+        client.head(answerHead);
+      } else {
+        const base64 = Buffer.from(seal(Buffer.concat(chunks, byteCount)).buffer).toString("base64");
+        const body = Buffer.from(base64, "latin1");
+        const length = ["content-length", String(body.length)];
+        client.head({ ...answerHead, fieldLines: [...answerHead.fieldLines, ...length] });
+        client.data(body, () => undefined);
+      }
+      client.end([]);
+    },
+  };
+}
+
+function checkPlainCoding(fieldLines: FieldLines): void {
+  const coding = listFieldValues(fieldLines, "content-encoding").join().toLowerCase();
+  if (coding === "" || coding === "identity") return;
+  const shown = CONTENT_CODINGS.has(coding) ? `content-encoding ${coding}` : "another content-encoding";
+  throw new PolarisError(
+    "WORKLOAD_RESPONSE_INVALID",
+    `the workload sent ${shown} although identity was asked for`,
+  );
 }

@@ -1,78 +1,83 @@
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { Dispatcher } from "undici";
-import { selectForwardable } from "./field-lines.ts";
+import { departure } from "./client-presence.ts";
+import type { ClientPresence } from "./client-presence.ts";
+import { selectForwardable, withoutFields } from "./field-lines.ts";
 import type { FieldLines } from "./field-lines.ts";
-import type { WorkloadAnswer } from "./wire-format.ts";
+import type { AnswerHead, AnswerSink } from "./wire-format.ts";
 
-const CONTENT_LENGTH_ONLY = new Set(["content-length"]);
-const NOTHING: ReadonlySet<string> = new Set();
+const CONTENT_LENGTH_ONLY: ReadonlySet<string> = new Set(["content-length"]);
 const BODILESS_STATUSES: ReadonlySet<number> = new Set([204, 205, 304]);
 
+/** Fields that a trailer must not have, because they are read before the body (RFC 9110 §6.5.1). */
+const NO_TRAILERS: ReadonlySet<string> = new Set([
+  "authorization",
+  "cache-control",
+  "content-encoding",
+  "content-length",
+  "content-range",
+  "content-type",
+  "host",
+  "set-cookie",
+]);
+
 /**
- * Sends one request to the workload and reads its answer, up to a limit.
+ * Sends one request to the workload and gives its answer to a sink as it comes, at the sink's pace.
  *
- * @throws {PolarisError} WORKLOAD_UNREACHABLE, WORKLOAD_TIMEOUT, WORKLOAD_RESPONSE_INVALID
- * @throws the signal's reason once it is aborted
+ * @param dropped  lower-case names of fields that the answer must not have
+ *
+ * Rejects with WORKLOAD_UNREACHABLE, WORKLOAD_TIMEOUT, WORKLOAD_RESPONSE_INVALID, what the sink throws, or because the
+ * client has left.
  */
-export function collectAnswer(
+export function passAnswer(
   pool: Dispatcher,
   options: Dispatcher.DispatchOptions,
-  maxBodyBytes: number,
-  signal: AbortSignal,
-): Promise<WorkloadAnswer> {
+  sink: AnswerSink,
+  client: ClientPresence,
+  dropped: ReadonlySet<string>,
+): Promise<void> {
   return new Promise((resolve, reject) => {
-    let head: { status: number; rawLines: FieldLines } | undefined;
-    const chunks: Buffer[] = [];
-    let byteCount = 0;
-    let abort = (): void => undefined;
+    let hasHead = false;
 
     pool.dispatch(options, {
       onRequestStart(controller) {
-        abort = () => controller.abort(signal.reason);
-        if (signal.aborted) abort();
-        else signal.addEventListener("abort", abort);
+        client.onLeave(() => controller.abort(departure()));
       },
       onResponseStart(controller, status) {
-        // Interim answers (1xx) are for this hop.
-        if (status >= 200) head = { status, rawLines: readRawLines(controller.rawHeaders) };
+        const lines = readRawLines(controller.rawHeaders);
+        if (status < 200) {
+          sink.interim(status, selectForwardable(lines, dropped));
+          return;
+        }
+        hasHead = true;
+        sink.head(toHead(options.method, status, lines, dropped));
       },
       onResponseData(controller, chunk) {
-        byteCount += chunk.length;
-        if (byteCount <= maxBodyBytes) chunks.push(chunk);
-        else controller.abort(invalid(`is longer than ${maxBodyBytes} bytes`));
+        if (!sink.data(chunk, () => controller.resume())) controller.pause();
       },
-      onResponseEnd() {
-        signal.removeEventListener("abort", abort);
-        if (head === undefined) reject(invalid("ended before its head"));
-        else resolve(toAnswer(options.method, head.status, head.rawLines, chunks));
+      onResponseEnd(controller) {
+        sink.end(selectForwardable(readRawLines(controller.rawTrailers), NO_TRAILERS));
+        resolve();
       },
       onResponseError(_controller, error) {
-        signal.removeEventListener("abort", abort);
-        reject(signal.aborted ? signal.reason : toWorkloadError(error, head !== undefined));
+        reject(client.hasLeft ? departure() : toWorkloadError(error, hasHead));
       },
     });
   });
 }
 
-function toAnswer(
-  method: string,
-  status: number,
-  rawLines: FieldLines,
-  chunks: readonly Buffer[],
-): WorkloadAnswer {
-  if (method === "HEAD" || BODILESS_STATUSES.has(status)) {
-    // HEAD and 304 tell the length that GET would have; 204 and 205 must not (RFC 9110 §8.6), whatever the workload says.
-    const dropped = method !== "HEAD" && status !== 304 ? CONTENT_LENGTH_ONLY : NOTHING;
-    return { status, fieldLines: selectForwardable(rawLines, dropped), body: undefined };
-  }
-  const body = chunks.length === 1 && chunks[0] ? chunks[0] : Buffer.concat(chunks);
-  return { status, fieldLines: selectForwardable(rawLines, CONTENT_LENGTH_ONLY), body };
+function toHead(method: string, status: number, lines: FieldLines, dropped: ReadonlySet<string>): AnswerHead {
+  const hasBody = method !== "HEAD" && !BODILESS_STATUSES.has(status);
+  const fieldLines = selectForwardable(lines, dropped);
+  // HEAD and 304 tell the length that GET would have; 204 and 205 must not (RFC 9110 §8.6), whatever the workload says.
+  if (status !== 204 && status !== 205) return { status, fieldLines, hasBody };
+  return { status, fieldLines: withoutFields(fieldLines, CONTENT_LENGTH_ONLY), hasBody };
 }
 
 /** undici hands the lines of HTTP/1.1 over as bytes. */
-function readRawLines(rawHeaders: Dispatcher.DispatchController["rawHeaders"]): string[] {
-  if (!Array.isArray(rawHeaders)) return [];
-  return rawHeaders.map((part) => (typeof part === "string" ? part : part.toString("latin1")));
+export function readRawLines(rawLines: Dispatcher.DispatchController["rawHeaders"]): string[] {
+  if (!Array.isArray(rawLines)) return [];
+  return rawLines.map((part) => (typeof part === "string" ? part : part.toString("latin1")));
 }
 
 const TIMEOUT_CODES = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);
@@ -81,7 +86,7 @@ const TIMEOUT_CODES = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"
 const CONNECTION_CODES = /^(E[A-Z]+|UND_ERR_SOCKET|UND_ERR_CONNECT_TIMEOUT)$/;
 
 /** @param hasBegun  whether the head of the answer had come */
-function toWorkloadError(error: unknown, hasBegun: boolean): unknown {
+export function toWorkloadError(error: unknown, hasBegun: boolean): unknown {
   if (error instanceof PolarisError) return error;
   const code = error instanceof Error && "code" in error ? String(error.code) : "";
   if (TIMEOUT_CODES.has(code)) {
@@ -92,9 +97,7 @@ function toWorkloadError(error: unknown, hasBegun: boolean): unknown {
   }
   // A request that undici does not take would be our mistake.
   if (code === "UND_ERR_INVALID_ARG") return error;
-  return invalid("is broken off or is not HTTP", error);
-}
-
-function invalid(problem: string, cause?: unknown): PolarisError {
-  return new PolarisError("WORKLOAD_RESPONSE_INVALID", `the workload's answer ${problem}`, { cause });
+  return new PolarisError("WORKLOAD_RESPONSE_INVALID", "the workload's answer is broken off or is not HTTP", {
+    cause: error,
+  });
 }

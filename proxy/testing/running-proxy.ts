@@ -4,10 +4,11 @@ import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
 import { connect } from "node:net";
 import type { AddressInfo } from "node:net";
-import type { ProxySettings } from "../src/environment.ts";
+import type { ProxyLimits, ProxySettings } from "../src/environment.ts";
 import type { KeyProvider } from "../src/keys/key-provider.ts";
 import { createLog } from "../src/log.ts";
 import { createProxy } from "../src/server.ts";
+import type { TlsIdentity } from "../src/tls-identity.ts";
 import { createContainerKeyProvider } from "./golden-vectors.ts";
 
 export interface SeenRequest {
@@ -68,6 +69,7 @@ function pairs(rawHeaders: readonly string[]): [string, string][] {
 export interface RunningProxy extends AsyncDisposable {
   readonly url: string;
   readonly port: number;
+  readonly metricsPort: number | undefined;
   /** Lines of the log so far, parsed. */
   log(): Record<string, unknown>[];
   /** The log as it was written. */
@@ -75,14 +77,30 @@ export interface RunningProxy extends AsyncDisposable {
   close(): Promise<void>;
 }
 
-export type ProxyOverrides = Partial<Omit<ProxySettings, "workload">> & {
+/** The defaults, but for a smaller body. */
+const TEST_LIMITS: ProxyLimits = {
+  maxHeaderBytes: 65_536,
+  maxBodyBytes: 1024 * 1024,
+  maxBufferedBytes: 256 * 1024 * 1024,
+  maxConnections: 4096,
+  maxRequests: 1024,
+  maxQueuedUnwraps: 256,
+  headersTimeoutMs: 10_000,
+  bodyTimeoutMs: 120_000,
+  idleTimeoutMs: 60_000,
+  shutdownTimeoutMs: 10_000,
+};
+
+export type ProxyOverrides = Partial<Omit<ProxySettings, "workload" | "limits">> & {
+  readonly limits?: Partial<ProxyLimits>;
+  readonly tlsIdentity?: TlsIdentity;
   readonly workload?: Partial<ProxySettings["workload"]>;
   readonly keys?: KeyProvider;
 };
 
 /** Starts a proxy with the key of the golden vectors; both directions may be sealed or clear unless told otherwise. */
 export async function startProxy(workloadUrl: string, overrides: ProxyOverrides = {}): Promise<RunningProxy> {
-  const { keys, workload, ...others } = overrides;
+  const { keys, tlsIdentity, workload, limits, ...others } = overrides;
   const lines: string[] = [];
   const settings: ProxySettings = {
     host: "127.0.0.1",
@@ -91,21 +109,25 @@ export async function startProxy(workloadUrl: string, overrides: ProxyOverrides 
     encryption: { requests: "optional", responses: "optional" },
     headerNames: { url: "polaris-url", secure: "polaris-secure", responseKey: "polaris-response-public-key" },
     logLevel: "debug",
-    maxBodyBytes: 1024 * 1024,
+    cors: { origins: [] },
+    tls: { mode: "off" },
     key: { kind: "ephemeral" },
     ...others,
+    limits: { ...TEST_LIMITS, ...limits },
     workload: { url: workloadUrl, timeoutMs: 5_000, ...workload },
   };
   const proxy = createProxy({
     settings,
     keys: keys ?? (await createContainerKeyProvider()),
     log: createLog(settings.logLevel, { write: (line) => void lines.push(line) }),
+    ...(tlsIdentity !== undefined && { tls: tlsIdentity }),
     nowMs: () => 1_800_000_000_000,
   });
-  const port = await proxy.listen();
+  const { port, metricsPort } = await proxy.listen();
   return {
     port,
-    url: `http://127.0.0.1:${port}`,
+    metricsPort,
+    url: `${tlsIdentity === undefined ? "http" : "https"}://127.0.0.1:${port}`,
     logText: () => lines.join(""),
     log: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
     close: () => proxy.close(),

@@ -1,5 +1,6 @@
 import { decodeBase64Url, encodeBase64Url } from "./base64.ts";
 import { PolarisError } from "./errors.ts";
+import { encodeHex } from "./hex.ts";
 import { readSystemJson, type SystemRequestOptions } from "./system-request.ts";
 
 /** Audience of every token that is shown to clients; never the one that a cloud's token service accepts. */
@@ -34,44 +35,93 @@ export interface AttestationDocument {
   readonly nonce: string;
   /** Lowercase hex of {@link computeBinding}; the token's `eat_nonce`. */
   readonly binding: string;
-  /** Reserved for a TLS key born in the proxy: this version knows none. */
-  readonly tlsPublicKeySha256: null;
+  /**
+   * {@link hashPublicKey} of the TLS key, if it was born in this start of the proxy; null without TLS, and for a key that
+   * came from files: no evidence speaks for that one.
+   */
+  readonly tlsPublicKeySha256: string | null;
   readonly evidence: readonly [{ readonly type: "oidc-token"; readonly token: string }];
   readonly issuedAtUnixSeconds: number;
 }
 
-/** What evidence is bound to: this stack, this verifier's nonce and this key. */
+/** What evidence is bound to: this stack, this verifier's nonce, this key, and the TLS key if there is one. */
 export interface BindingInput {
   readonly stack: string;
   /** {@link NONCE_BYTES} bytes. */
   readonly nonce: Uint8Array;
   /** SPKI DER of the envelope key. */
   readonly spki: Uint8Array;
+  /** SPKI DER of the TLS key that was born with the proxy. */
+  readonly tlsSpki?: Uint8Array | undefined;
 }
 
 /**
  * The 32 bytes that evidence carries for a key:
- * `SHA-256("polaris-key-binding-v1\0" | u16 BE length of stack | stack | nonce | SHA-256(SPKI) | 32 zero bytes)`.
- * Each field has a fixed length or is preceded by it, so that no two inputs give the same bytes. The zero bytes are the
- * place of a TLS key's hash.
+ * `SHA-256("polaris-key-binding-v1\0" | u16 BE length of stack | stack | nonce | SHA-256(SPKI) | SHA-256(TLS SPKI))`,
+ * with 32 zero bytes in the last place if there is no such TLS key. Each field has a fixed length or is preceded by it, so
+ * that no two inputs give the same bytes.
  */
-export async function computeBinding({ stack, nonce, spki }: BindingInput): Promise<Uint8Array<ArrayBuffer>> {
+export async function computeBinding({
+  stack,
+  nonce,
+  spki,
+  tlsSpki,
+}: BindingInput): Promise<Uint8Array<ArrayBuffer>> {
+  return await bind(stack, nonce, spki, tlsSpki === undefined ? NO_TLS_KEY : await sha256(tlsSpki));
+}
+
+/**
+ * The binding that a document's own words give: for a verifier, who has the TLS key's hash only.
+ *
+ * @param spki  SPKI DER of the document's `publicKey`
+ */
+export async function computeDocumentBinding(
+  document: Pick<AttestationDocument, "stack" | "nonce" | "tlsPublicKeySha256">,
+  spki: Uint8Array,
+): Promise<Uint8Array<ArrayBuffer>> {
+  const { stack, nonce, tlsPublicKeySha256 } = document;
+  const tlsKeyHash = tlsPublicKeySha256 === null ? NO_TLS_KEY : parseKeyHash(tlsPublicKeySha256);
+  return await bind(stack, decodeBase64Url(nonce) ?? new Uint8Array(), spki, tlsKeyHash);
+}
+
+/** `sha256:<64 lowercase hex>` of a public key's SPKI DER: how documents name keys. */
+export async function hashPublicKey(spki: Uint8Array): Promise<string> {
+  return `sha256:${encodeHex(await sha256(spki))}`;
+}
+
+/** In the place of a TLS key's hash: no SHA-256 that anybody knows an input of. */
+const NO_TLS_KEY = new Uint8Array(32);
+
+async function bind(
+  stack: string,
+  nonce: Uint8Array,
+  spki: Uint8Array,
+  tlsKeyHash: Uint8Array,
+): Promise<Uint8Array<ArrayBuffer>> {
   const utf8 = new TextEncoder();
   const stackBytes = utf8.encode(stack);
   if (stackBytes.length > 0xffff) throw new TypeError("stack name is longer than 65535 bytes");
   if (nonce.length !== NONCE_BYTES) throw new TypeError(`nonce is not ${NONCE_BYTES} bytes long`);
-  const keyHash = new Uint8Array(await crypto.subtle.digest("SHA-256", new Uint8Array(spki)));
-  const noTlsKey = new Uint8Array(32);
   const bytes = new Uint8Array([
     ...utf8.encode(BINDING_DOMAIN),
     stackBytes.length >> 8,
     stackBytes.length & 255,
     ...stackBytes,
     ...nonce,
-    ...keyHash,
-    ...noTlsKey,
+    ...(await sha256(spki)),
+    ...tlsKeyHash,
   ]);
-  return new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
+  return await sha256(bytes);
+}
+
+async function sha256(bytes: Uint8Array): Promise<Uint8Array<ArrayBuffer>> {
+  return new Uint8Array(await crypto.subtle.digest("SHA-256", new Uint8Array(bytes)));
+}
+
+/** The 32 bytes of {@link hashPublicKey}'s text. */
+function parseKeyHash(text: string): Uint8Array {
+  const hex = text.slice("sha256:".length);
+  return Uint8Array.from({ length: 32 }, (_, at) => Number.parseInt(hex.slice(at * 2, at * 2 + 2), 16));
 }
 
 /** A fresh nonce for one verification. */
@@ -121,7 +171,6 @@ export function parseAttestationDocument(json: unknown): AttestationDocument {
   const document = readObject("document", json, DOCUMENT_MEMBERS);
   expectThat(document["version"] === 1, "version is not 1");
   expectThat(document["algorithm"] === ENVELOPE_ALGORITHM, `algorithm is not ${ENVELOPE_ALGORITHM}`);
-  expectThat(document["tlsPublicKeySha256"] === null, "tlsPublicKeySha256 is not null");
   const nonce = readText(document, "nonce", /^[A-Za-z0-9_-]{43}$/);
   expectThat(decodeBase64Url(nonce) !== undefined, "nonce is not base64url");
   const issuedAtUnixSeconds = document["issuedAtUnixSeconds"];
@@ -131,15 +180,18 @@ export function parseAttestationDocument(json: unknown): AttestationDocument {
     stack: readText(document, "stack", /^[A-Za-z0-9][\w.-]{0,62}\/[A-Za-z0-9][\w.-]{0,62}$/),
     algorithm: ENVELOPE_ALGORITHM,
     publicKey: readText(document, "publicKey", /^-----BEGIN PUBLIC KEY-----/),
-    keyId: readText(document, "keyId", /^sha256:[0-9a-f]{64}$/),
+    keyId: readText(document, "keyId", KEY_HASH),
     keyOrigin: readKeyOrigin(document["keyOrigin"]),
     nonce,
     binding: readText(document, "binding", /^[0-9a-f]{64}$/),
-    tlsPublicKeySha256: null,
+    tlsPublicKeySha256:
+      document["tlsPublicKeySha256"] === null ? null : readText(document, "tlsPublicKeySha256", KEY_HASH),
     evidence: [readEvidence(document["evidence"])],
     issuedAtUnixSeconds: issuedAtUnixSeconds as number,
   };
 }
+
+const KEY_HASH = /^sha256:[0-9a-f]{64}$/;
 
 const DOCUMENT_MEMBERS = [
   "version",

@@ -8,6 +8,7 @@ export const CHECK_IDS = [
   "audience",
   "key-binding",
   "public-key",
+  "tls-key",
   "stack",
   "tee",
   "software",

@@ -1,7 +1,13 @@
 import { encodeBase64 } from "./base64.ts";
 import { sealEnvelope } from "./envelope.ts";
 import { PolarisError } from "./errors.ts";
-import { RESPONSE_KEY_HEADER, SEALED_MEDIA_TYPE, SECURE_HEADER, URL_HEADER } from "./headers.ts";
+import {
+  KEY_ID_HEADER,
+  RESPONSE_KEY_HEADER,
+  SEALED_MEDIA_TYPE,
+  SECURE_HEADER,
+  URL_HEADER,
+} from "./headers.ts";
 import type { RecipientKey } from "./public-key.ts";
 
 /** Names of the three headers of wire v1, for a proxy that renames them. */
@@ -82,7 +88,8 @@ export async function readRequest(
 }
 
 /**
- * Seals target, headers and body, each in an envelope of its own. Of the request, only the method stays visible.
+ * Seals target, headers and body, each in an envelope of its own. Of the request, only the method stays visible. The key's
+ * id beside them lets a proxy with several keys open with the right one at once.
  *
  * @param responseKeyPem  the key to seal the response to; its sealed copy lets the proxy notice an exchanged one
  */
@@ -103,6 +110,7 @@ export async function sealRequest(
   const headers = new Headers(responseKey);
   headers.set(names.url, encodeBase64(url));
   headers.set(names.secure, encodeBase64(secure));
+  headers.set(KEY_ID_HEADER, recipient.keyId);
   if (body === undefined) return { target: "/", headers };
   headers.set("content-type", SEALED_MEDIA_TYPE);
   return { target: "/", headers, body };

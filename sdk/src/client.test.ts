@@ -201,6 +201,7 @@ test("shows nothing of the request outside but its method", async (t) => {
     "content-length",
     "content-type",
     "host",
+    "polaris-key-id",
     "polaris-response-public-key",
     "polaris-secure",
     "polaris-url",
@@ -211,6 +212,7 @@ test("shows nothing of the request outside but its method", async (t) => {
   assert.equal(arrival.headers["content-type"], "application/octet-stream");
   assert.equal(arrival.headers["accept"], "*/*");
   assert.equal(arrival.headers["user-agent"], "node");
+  assert.equal(arrival.headers["polaris-key-id"], proxyKey.keyId);
   assert.equal(arrival.innerHeaders["cookie"], "session=planted-cookie");
   assert.equal(arrival.innerHeaders["x-custom"], "planted-custom");
   assert.equal(arrival.innerHeaders["content-type"], "text/planted-type");
@@ -495,6 +497,7 @@ test("sends in the clear only where that is asked for, response by response and 
   assert.equal(url, "/path?q");
   assert.equal(headers["x-custom"], "1");
   assert.equal(headers["polaris-secure"], undefined);
+  assert.equal(headers["polaris-key-id"], undefined);
   assert.equal(typeof headers["polaris-response-public-key"], "string");
   assert.equal(rawBody.toString(), "hello");
 

@@ -51,6 +51,8 @@ export type ClientOptions = ClientTrust & {
 };
 
 export interface Client {
+  /** Scheme, host and port of the endpoint: relative requests are resolved against it, others must be of it. */
+  readonly origin: string;
   /**
    * Like the global `fetch`, to this endpoint only. The body is sent and the response is opened in one piece. Redirects
    * are returned, not followed: following one would leave the endpoint that was verified.
@@ -127,6 +129,7 @@ export function createClient(options: ClientOptions): Client {
   }
 
   return {
+    origin: endpoint.origin,
     verification: () => verification,
     fetch: async (input, init) => {
       const request = await readRequest(endpoint, input, init);

@@ -1,7 +1,7 @@
 import {
   ATTESTATION_AUDIENCE,
   type AttestationDocument,
-  computeBinding,
+  computeDocumentBinding,
   createNonce,
   fetchAttestationJson,
   type KeyOrigin,
@@ -14,10 +14,13 @@ import {
   validateTokenUse,
   verifyTokenSignature,
 } from "./attestation-token.ts";
-import { decodeBase64Url, encodeBase64Url } from "./base64.ts";
+import { encodeBase64Url } from "./base64.ts";
 import { type Check, CHECK_IDS, type CheckId } from "./check.ts";
+import { type ConnectionKey, checkTlsKey, type TlsExpectation } from "./connection-key.ts";
+import { parseEndpoint } from "./endpoint.ts";
 import { isPolarisError } from "./errors.ts";
 import { encodeHex } from "./hex.ts";
+import { chooseFetch, readConnectionKey } from "./pinned-fetch.ts";
 import { importPublicKey, type RecipientKey } from "./public-key.ts";
 import type { SystemRequestOptions } from "./system-request.ts";
 
@@ -32,6 +35,7 @@ export interface AttestationExpectations {
   readonly claims: ClaimPolicy;
   /** `sha256:<64 lowercase hex>`; absent if the key is born anew in each start of the proxy. */
   readonly publicKeyFingerprint?: string;
+  readonly tls: TlsExpectation;
   /** Lets the token of a simulated machine pass; it proves nothing about hardware. */
   readonly acceptSimulated: boolean;
 }
@@ -64,14 +68,21 @@ export type VerifyAttestationOptions = {
       /** Parsed JSON of a document that was asked for with {@link nonce}. */
       readonly document: unknown;
       readonly nonce: Uint8Array;
+      /** `sha256:<64 lowercase hex>` of the SPKI that the connection showed which the document came over. */
+      readonly tlsPublicKeySha256?: string;
     }
 );
 
 /**
  * Verifies an endpoint's evidence and validates it against what is expected. Bad evidence is a report, not an error.
  *
+ * Where the TLS key is to be attested, it is that of the connection which the evidence came over. To send over connections
+ * with that key and no other, give a `fetch` of {@link createPinnedFetch} and go on with it.
+ *
  * @throws {PolarisError} if there is no evidence to look at: ATTESTATION_UNAVAILABLE, EVIDENCE_MALFORMED for an answer that
  *   is not JSON, ENDPOINT_UNREACHABLE, TIMEOUT, USAGE_INVALID for another URL than an endpoint's
+ * @throws {PolarisError} EXPECTATIONS_MISSING if the TLS key is to be attested and nobody here can see it: in a browser, or
+ *   through a `fetch` that does not tell it
  * @throws the signal's reason once it is aborted
  */
 export async function verifyAttestation(options: VerifyAttestationOptions): Promise<VerificationReport> {
@@ -79,8 +90,7 @@ export async function verifyAttestation(options: VerifyAttestationOptions): Prom
   const nonce = options.nonce ?? createNonce();
   const nowUnixSeconds = options.nowUnixSeconds ?? Date.now() / 1000;
 
-  const json =
-    "document" in options ? options.document : await fetchAttestationJson(options.url, nonce, options);
+  const { json, connectionKey } = await readEvidence(options, nonce);
   let document: AttestationDocument;
   let key: RecipientKey;
   try {
@@ -95,6 +105,7 @@ export async function verifyAttestation(options: VerifyAttestationOptions): Prom
     { id: "document", ok: true, expected: "a readable document", actual: `version ${document.version}` },
     checkNonce(document, nonce),
     checkPublicKey(document, key, expectations.publicKeyFingerprint),
+    checkTlsKey(document.tlsPublicKeySha256, connectionKey, expectations.tls),
     {
       id: "stack",
       ok: document.stack === expectations.stack,
@@ -124,6 +135,22 @@ export async function verifyAttestation(options: VerifyAttestationOptions): Prom
     checks,
     ...(trusted ? { publicKey: key, keyOrigin: document.keyOrigin } : {}),
   };
+}
+
+/** The document, and the key of the connection that it came over. */
+async function readEvidence(
+  options: VerifyAttestationOptions,
+  nonce: Uint8Array,
+): Promise<{ json: unknown; connectionKey: ConnectionKey }> {
+  if ("document" in options) {
+    const { document, tlsPublicKeySha256: sha256 } = options;
+    const connectionKey = sha256 === undefined ? { unknown: "nobody said which the connection showed" } : { sha256 };
+    return { json: document, connectionKey };
+  }
+  const endpoint = parseEndpoint(options.url);
+  const fetch = await chooseFetch(endpoint, options.expectations.tls, options.fetch);
+  const json = await fetchAttestationJson(endpoint, nonce, { ...options, fetch });
+  return { json, connectionKey: readConnectionKey(endpoint, fetch) };
 }
 
 /** What makes a document unreadable. */
@@ -182,14 +209,13 @@ async function verifySignature(
   }
 }
 
-/** Nonce and stack are the document's own here: whether they are the expected ones is for the checks of that name. */
+/** All but the key is the document's own here: whether it is what is expected is for the checks of that name. */
 async function checkKeyBinding(
   document: AttestationDocument,
   key: RecipientKey,
   claims: AttestationClaims,
 ): Promise<Check> {
-  const nonce = decodeBase64Url(document.nonce) ?? new Uint8Array();
-  const expected = encodeHex(await computeBinding({ stack: document.stack, nonce, spki: key.spki }));
+  const expected = encodeHex(await computeDocumentBinding(document, key.spki));
   const actual = claims.nonces.join(", ");
   return {
     id: "key-binding",

@@ -106,17 +106,48 @@ test("requests and responses are encrypted as each of them is configured", () =>
       "staging",
       sampleLock,
     );
-    assert.deepEqual(proxy, { port: undefined, encryptRequests: requests, encryptResponses: responses });
+    assert.deepEqual([proxy.encryptRequests, proxy.encryptResponses], [requests, responses]);
   }
 });
 
 test("without a word about encryption, both directions must be sealed", () => {
   const { proxy } = planStack(sampleConfig(), "staging", sampleLock);
-  assert.deepEqual(proxy, {
-    port: undefined,
-    encryptRequests: "required",
-    encryptResponses: "required",
+  assert.deepEqual([proxy.encryptRequests, proxy.encryptResponses], ["required", "required"]);
+});
+
+test("TLS is off, attested or from files, and a stack's own choice replaces that of the file", () => {
+  const tlsOf = (...lines: readonly string[]) =>
+    planStack(sampleConfig(...lines), "staging", sampleLock).proxy.tls;
+  const files = "{ certificate: tls/a.crt, key: tls/a.key }";
+  assert.deepEqual(tlsOf("proxy: { tls: off }"), { mode: "off" });
+  assert.deepEqual(tlsOf("proxy: { tls: attested }"), { mode: "attested" });
+  assert.deepEqual(tlsOf(`proxy: { tls: ${files} }`), {
+    mode: "files",
+    certificate: "tls/a.crt",
+    key: "tls/a.key",
   });
+  assert.deepEqual(tlsOf(`proxy: { tls: ${files} }`, "stacks: { default: { proxy: { tls: attested } } }"), {
+    mode: "attested",
+  });
+  assert.deepEqual(tlsOf("proxy: { tls: attested }", `stacks: { default: { proxy: { tls: ${files} } } }`), {
+    mode: "files",
+    certificate: "tls/a.crt",
+    key: "tls/a.key",
+  });
+});
+
+test("origins of web pages and limits of a request are those of the configuration, or of its stack", () => {
+  const { proxy } = planStack(
+    sampleConfig(
+      "proxy: { cors: { origins: [https://a.example] }, limits: { maxBodyMb: 4, answerTimeout: 90s } }",
+      "stacks: { default: { proxy: { cors: { origins: ['*'] }, limits: { maxBodyMb: 8 } } } }",
+    ),
+    "staging",
+    sampleLock,
+  );
+  assert.deepEqual(proxy.corsOrigins, ["*"]);
+  assert.equal(proxy.maxBodyBytes, 8 * 1024 * 1024);
+  assert.equal(proxy.workloadTimeoutMs, 90_000);
 });
 
 test("the ports of the configuration are the ones of the plan, each at its part", () => {
@@ -151,7 +182,15 @@ test("a plan says what the configuration and the lock say, each for its part", (
       healthPath: "/up",
       healthTimeoutMs: 7000,
     },
-    proxy: { port: undefined, encryptRequests: "required", encryptResponses: "required" },
+    proxy: {
+      port: undefined,
+      encryptRequests: "required",
+      encryptResponses: "required",
+      tls: { mode: "off" },
+      corsOrigins: [],
+      maxBodyBytes: 33_554_432,
+      workloadTimeoutMs: 60_000,
+    },
     key: {
       kind: "ephemeral",
       onDestroy: "destroy",

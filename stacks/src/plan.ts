@@ -1,7 +1,14 @@
 import { attestationCondition, subjectMapping } from "./attestation-condition.ts";
+import { parseDurationMs } from "./config/field-formats.ts";
 import type { Config } from "./config/schema.ts";
 import type { StackLock } from "./lock-file/schema.ts";
 import { simulatedHardware } from "./local/simulated-hardware.ts";
+
+/** TLS of the endpoint; the files' paths are relative to the project folder. */
+export type PlannedTls =
+  | { readonly mode: "off" }
+  | { readonly mode: "attested" }
+  | { readonly mode: "files"; readonly certificate: string; readonly key: string };
 
 /** Encryption of one direction at the proxy. */
 export type EncryptionMode = "off" | "optional" | "required";
@@ -30,6 +37,11 @@ export interface Plan {
     readonly port: number | undefined;
     readonly encryptRequests: EncryptionMode;
     readonly encryptResponses: EncryptionMode;
+    readonly tls: PlannedTls;
+    readonly corsOrigins: readonly string[];
+    readonly maxBodyBytes: number;
+    /** Longest wait for the head of the workload's answer, and between two pieces of its body. */
+    readonly workloadTimeoutMs: number;
   };
   readonly key: {
     readonly kind: "hsm" | "ephemeral";
@@ -69,6 +81,8 @@ export interface KeyPolicy {
 /** Location of the simulated key service: the same word in names, conditions and documents. */
 const LOCAL_LOCATION = "local";
 
+const MEBIBYTE = 1024 * 1024;
+
 export function planStack(config: Config, stack: string, lock: StackLock): Plan {
   const { workload, proxy, key } = config;
   const run = config.targets.local.run ?? [];
@@ -89,6 +103,10 @@ export function planStack(config: Config, stack: string, lock: StackLock): Plan 
       port: proxy.port,
       encryptRequests: proxy.encryption.requests,
       encryptResponses: proxy.encryption.responses,
+      tls: planTls(proxy.tls),
+      corsOrigins: proxy.cors.origins,
+      maxBodyBytes: proxy.limits.maxBodyMb * MEBIBYTE,
+      workloadTimeoutMs: parseDurationMs(proxy.limits.answerTimeout),
     },
     key: {
       kind: key.kind,
@@ -106,6 +124,10 @@ export function planStack(config: Config, stack: string, lock: StackLock): Plan 
     keyPolicy: planKeyPolicy(lock),
     acceptedResiduals: config.trust.accept,
   };
+}
+
+function planTls(tls: Config["proxy"]["tls"]): PlannedTls {
+  return typeof tls === "string" ? { mode: tls } : { mode: "files", ...tls };
 }
 
 /** Where a stack's key is in the key service. */

@@ -38,7 +38,8 @@ export function describeIssue(issue: Issue, root: unknown): ConfigProblem[] {
     const quote = expected === "text" && typeof value !== "object" ? "; put it in quotes" : "";
     return [problem(path, "value", `expected ${expected}, got ${wordFor(value)}${quote}`)];
   }
-  if (issue.code === "invalid_value") return [describeWrongChoice(path, issue.values, value)];
+  if (issue.code === "invalid_value") return [describeWrongChoice(path, issue.values.map(String), value)];
+  if (issue.code === "invalid_union") return describeUnion(issue, path, root);
   if (issue.code === "too_small" && issue.origin === "array") {
     return [problem(path, "value", "expected at least one entry")];
   }
@@ -68,12 +69,27 @@ function describeMissing(path: ConfigPath): ConfigProblem {
   };
 }
 
-function describeWrongChoice(path: ConfigPath, choices: readonly unknown[], value: unknown): ConfigProblem {
+/** Words or a map: of a map, what is wrong inside it; of anything else, what may stand there. */
+function describeUnion(
+  issue: Extract<Issue, { code: "invalid_union" }>,
+  path: ConfigPath,
+  root: unknown,
+): ConfigProblem[] {
+  const inside = issue.errors.find((issues) => issues.every((inner) => inner.path.length > 0));
+  if (inside !== undefined) {
+    return inside.flatMap((inner) => describeIssue({ ...inner, path: [...issue.path, ...inner.path] }, root));
+  }
+  const choices = issue.errors.flat().flatMap((inner) => {
+    if (inner.code === "invalid_value") return inner.values.map(String);
+    return inner.code === "invalid_type" ? [TYPE_WORDS[inner.expected] ?? inner.expected] : [];
+  });
+  return [describeWrongChoice(path, choices, valueAt(root, path))];
+}
+
+function describeWrongChoice(path: ConfigPath, words: readonly string[], value: unknown): ConfigProblem {
   if (path.at(-1) === "target" && typeof value === "string" && UNAVAILABLE_TARGETS.includes(value)) {
     return unavailableTarget(path, "value", value);
   }
-  if (path.at(-1) === "tls") return problem(path, "value", "only off is available in this version");
-  const words = choices.map(String);
   const got = typeof value === "object" ? wordFor(value) : JSON.stringify(value).slice(0, 40);
   const near = typeof value === "string" ? nearestName(value, words) : undefined;
   const suggestion = near === undefined ? "" : `; did you mean "${near}"?`;

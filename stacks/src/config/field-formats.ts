@@ -63,6 +63,26 @@ export function formatDuration(durationMs: number): string {
   return seconds > 60 && seconds % 60 === 0 ? `${seconds / 60}m` : `${seconds}s`;
 }
 
+/** Path of a file; whether it can be read is for the target to check. */
+export const filePathFormat = z
+  .string()
+  // oxlint-disable-next-line no-control-regex -- NUL is the very character that is refused
+  .regex(/^[^\u0000]+$/, { error: "expected the path of a file, relative to the project folder" })
+  .max(1024, { error: "expected at most 1024 characters" });
+
+const ORIGIN_RULE = "expected an origin such as https://app.example, without a path, or *";
+
+/** An origin as browsers send it (RFC 6454 section 6.2), or `*` for all of them. */
+export const webOriginFormat = z
+  .string()
+  .regex(/^(?:\*|https?:\/\/(?:[a-z0-9.-]+|\[[0-9a-f:]+\])(?::[1-9][0-9]{0,4})?)$/, {
+    error: ORIGIN_RULE,
+    abort: true,
+  })
+  .refine((text) => text === "*" || (URL.canParse(text) && new URL(text).origin === text), {
+    error: ORIGIN_RULE,
+  });
+
 /**
  * Pattern of project files, relative to the project folder. Three wildcards and nothing else, so that two
  * readers of a pattern cannot disagree about which files make the workload's identity.

@@ -20,6 +20,7 @@ export interface JsonSchema {
   readonly minItems?: number;
   readonly items?: JsonSchema;
   readonly allOf?: readonly JsonSchema[];
+  readonly anyOf?: readonly JsonSchema[];
   readonly properties?: Readonly<Record<string, JsonSchema>>;
   readonly required?: readonly string[];
   readonly propertyNames?: JsonSchema;
@@ -43,7 +44,13 @@ export function knownKeysAt(path: readonly (string | number)[]): string[] {
   let schema: JsonSchema | undefined = cachedSchema;
   for (const step of path) {
     const values: false | JsonSchema | undefined = schema?.additionalProperties;
-    schema = schema?.properties?.[String(step)] ?? (values === false ? undefined : values) ?? schema?.items;
+    schema = propertiesOf(schema)[String(step)] ?? (values === false ? undefined : values) ?? schema?.items;
   }
-  return Object.keys(schema?.properties ?? {});
+  return Object.keys(propertiesOf(schema));
+}
+
+/** The keys of a map, also of one that is only one of several forms. */
+export function propertiesOf(schema: JsonSchema | undefined): Readonly<Record<string, JsonSchema>> {
+  const forms = [schema, ...(schema?.anyOf ?? [])];
+  return Object.assign({}, ...forms.map((form) => form?.properties)) as Record<string, JsonSchema>;
 }

@@ -60,6 +60,8 @@ test("fills in every default of the smallest file", () => {
     proxy: {
       encryption: { requests: "required", responses: "required" },
       tls: "off",
+      cors: { origins: [] },
+      limits: { maxBodyMb: 32, answerTimeout: "60s" },
       allowFrom: ["0.0.0.0/0"],
     },
     key: { kind: "hsm", onDestroy: "keep" },
@@ -195,8 +197,51 @@ test("refuses wrong values with what was expected and what stands there", () => 
       "proxy: { encryption: { requests: true } }",
       "4:34: proxy.encryption.requests: expected off, optional or required, got true",
     ],
-    ["proxy: { tls: attested }", "4:15: proxy.tls: only off is available in this version"],
-    ["proxy: { tls: { certificate: a, key: b } }", "4:15: proxy.tls: only off is available in this version"],
+    [
+      "proxy: { tls: atested }",
+      '4:15: proxy.tls: expected off, attested or a map, got "atested"; did you mean "attested"?',
+    ],
+    ["proxy: { tls: true }", "4:15: proxy.tls: expected off, attested or a map, got true"],
+    ["proxy: { tls: [off] }", "4:15: proxy.tls: expected off, attested or a map, got a list"],
+    ["proxy: { tls: { certificate: a.crt } }", '4:10: missing key "key" in proxy.tls'],
+    [
+      "proxy: { tls: { certificate: a.crt, key: 7 } }",
+      "4:42: proxy.tls.key: expected text, got a number; put it in quotes",
+    ],
+    [
+      "proxy: { tls: { certificate: a.crt, kye: a.key, key: a.key } }",
+      '4:37: unknown key "kye" in proxy.tls; did you mean "key"?',
+    ],
+    [
+      "proxy: { tls: { certificate: '', key: a.key } }",
+      "4:30: proxy.tls.certificate: expected the path of a file, relative to the project folder",
+    ],
+    ...["https://a.example/", "https://A.example", "a.example", "https://a.example:443", "null"].map(
+      (origin): [string, string] => [
+        `proxy: { cors: { origins: ['${origin}'] } }`,
+        "4:28: proxy.cors.origins[0]: expected an origin such as https://app.example, without a path, or *",
+      ],
+    ),
+    [
+      "proxy: { cors: { origins: ['*', 'https://a.example'] } }",
+      "4:27: proxy.cors.origins: expected * alone, or origins",
+    ],
+    [
+      "proxy: { cors: { origins: ['https://a.example', 'https://a.example'] } }",
+      "4:27: proxy.cors.origins: expected every origin once",
+    ],
+    [
+      "proxy: { limits: { maxBodyMb: 257 } }",
+      "4:31: proxy.limits.maxBodyMb: expected a whole number of MiB from 1 to 256",
+    ],
+    [
+      "proxy: { limits: { answerTimeout: 1h } }",
+      "4:35: proxy.limits.answerTimeout: expected a duration from 1s to 30m, such as 60s or 2m",
+    ],
+    [
+      "stacks: { default: { proxy: { tls: { certificate: a.crt } } } }",
+      '4:31: missing key "key" in stacks.default.proxy.tls',
+    ],
     ["proxy: { allowFrom: [] }", "4:21: proxy.allowFrom: expected at least one entry"],
     [
       "proxy: { allowFrom: [10.0.0.1/8] }",

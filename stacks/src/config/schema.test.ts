@@ -22,12 +22,16 @@ function listSchemas(
     { path: `${path}.${name}`, isField: true, schema: field },
     ...listSchemas(field, `${path}.${name}`),
   ]);
+  const forms = (schema.anyOf ?? []).flatMap((form) => [
+    { path: `${path}|`, isField: false, schema: form },
+    ...listSchemas(form, `${path}|`),
+  ]);
   const inner = [schema.items, schema.additionalProperties].flatMap((child) =>
     typeof child === "object"
       ? [{ path: `${path}[]`, isField: false, schema: child }, ...listSchemas(child, `${path}[]`)]
       : [],
   );
-  return [...fields, ...inner];
+  return [...fields, ...forms, ...inner];
 }
 
 test("describes every key, those of stacks included", () => {
@@ -55,7 +59,8 @@ test("has no default and no required key in what a stack overrides", () => {
   assert.ok(typeof overrides === "object");
   for (const { path, schema } of listSchemas(overrides)) {
     assert.equal(schema.default, undefined, path);
-    if (!path.endsWith(".secrets[]")) assert.equal(schema.required, undefined, path);
+    // These are replaced as a whole: half of one would be nothing.
+    if (!/\.secrets\[\]$|\.tls\|$/.test(path)) assert.equal(schema.required, undefined, path);
   }
   assert.deepEqual(Object.keys(overrides.properties ?? {}), [
     "target",
@@ -138,6 +143,12 @@ const KEYWORDS: Record<string, Check> = {
       ? value.flatMap((item, index) => listViolations(rule, item, `${path}[${index}]`))
       : [],
   allOf: (rule: JsonSchema[], value, path) => rule.flatMap((part) => listViolations(part, value, path)),
+  anyOf: (rule: JsonSchema[], value, path) =>
+    violation(
+      rule.some((form) => listViolations(form, value, path).length === 0),
+      path,
+      "anyOf",
+    ),
   required: (rule: string[], value, path) =>
     isObject(value) ? rule.flatMap((key) => violation(key in value, `${path}.${key}`, "required")) : [],
   properties: (rule: Record<string, JsonSchema>, value, path) =>
@@ -201,7 +212,15 @@ const sections = {
     {
       port: port.filter((value) => value % 2 === 1),
       encryption: fc.record({ requests: mode, responses: mode }, { ...optional, noNullPrototype: true }),
-      tls: fc.constant("off"),
+      tls: fc.constantFrom("off", "attested", { certificate: "tls/a.crt", key: "tls/a.key" }),
+      cors: fc.record(
+        { origins: fc.constantFrom([], ["*"], ["https://a.example", "http://[::1]:5173"]) },
+        { ...optional, noNullPrototype: true },
+      ),
+      limits: fc.record(
+        { maxBodyMb: fc.integer({ min: 1, max: 256 }), answerTimeout: duration },
+        { ...optional, noNullPrototype: true },
+      ),
       allowFrom: fc.subarray(["0.0.0.0/0", "203.0.113.0/24", "2001:db8::/32"], { minLength: 1 }),
     },
     { ...optional, noNullPrototype: true },
@@ -330,6 +349,11 @@ proxy:
     requests: required
     responses: required
   tls: off
+  cors:
+    origins: []
+  limits:
+    maxBodyMb: 32
+    answerTimeout: 60s
   allowFrom:
     - 0.0.0.0/0
 key:

@@ -5,11 +5,13 @@ import {
   cidrFormat,
   durationFormat,
   environmentNameFormat,
+  filePathFormat,
   filePatternFormat,
   nameFormat,
   parseDurationMs,
   portFormat,
   urlPathFormat,
+  webOriginFormat,
   workloadVariableFormat,
 } from "./field-formats.ts";
 import type { Immutable } from "./immutable.ts";
@@ -17,6 +19,8 @@ import { stackOverridesOf } from "./overrides.ts";
 
 /** Targets whose names are refused with "not available in this version" rather than as a typing mistake. */
 export const UNAVAILABLE_TARGETS: readonly string[] = ["gcp", "azure"];
+
+const BODY_RULE = "expected a whole number of MiB from 1 to 256";
 
 const encryptionMode = z.enum(["off", "optional", "required"]);
 
@@ -101,9 +105,61 @@ const proxy = z.strictObject({
     })
     .prefault({})
     .meta({ description: "What the proxy seals and opens." }),
-  tls: z.literal("off").default("off").meta({
-    description: "TLS of the endpoint. Only off in this version: sealed bodies do not depend on it.",
-  }),
+  tls: z
+    .union([
+      z.enum(["off", "attested"]),
+      z.strictObject({
+        certificate: filePathFormat.meta({
+          description:
+            "File with the certificate and its chain in PEM, relative to the project folder. It names the endpoint's host.",
+          examples: ["tls/endpoint.crt"],
+        }),
+        key: filePathFormat.meta({
+          description:
+            "File with the certificate's private key in PEM, relative to the project folder. Other users must not be able to read it.",
+          examples: ["tls/endpoint.key"],
+        }),
+      }),
+    ])
+    .default("off")
+    .meta({
+      description:
+        "TLS of the endpoint. attested: key and certificate are born in the proxy at each start, and verify and request accept no key but the one in the evidence. With files, clients trust whoever signed the certificate. What is sealed does not depend on it.",
+      examples: ["attested", { certificate: "tls/endpoint.crt", key: "tls/endpoint.key" }],
+    }),
+  cors: z
+    .strictObject({
+      origins: z
+        .array(webOriginFormat)
+        .refine((origins) => new Set(origins).size === origins.length, {
+          error: "expected every origin once",
+        })
+        .refine((origins) => !origins.includes("*") || origins.length === 1, {
+          error: "expected * alone, or origins",
+        })
+        .default([])
+        .meta({
+          description:
+            "Origins of the web pages that may use the endpoint, or * for all. Empty: the proxy says nothing of CORS, it is the workload's.",
+          examples: [["https://app.example"]],
+        }),
+    })
+    .prefault({})
+    .meta({ description: "Which web pages may use the endpoint." }),
+  limits: z
+    .strictObject({
+      maxBodyMb: z.int().min(1, { error: BODY_RULE }).max(256, { error: BODY_RULE }).default(32).meta({
+        description:
+          "Longest sealed body in either direction, in MiB: it has to be held in memory whole. Bodies in the clear stream through, without a limit.",
+      }),
+      answerTimeout: durationFormat.default("60s").meta({
+        description:
+          "Longest wait for the workload to begin its answer, and for each further piece of it, from 1s to 30m.",
+        examples: ["5m"],
+      }),
+    })
+    .prefault({})
+    .meta({ description: "What one request may take. The proxy's other limits have fixed values." }),
   allowFrom: z
     .array(cidrFormat)
     .min(1)

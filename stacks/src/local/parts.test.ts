@@ -16,6 +16,7 @@ const CHOICES: LocalChoices = {
   state: sampleState,
   configs: { trust: "the trust config", tokenAgent: "the token agent config" },
   secrets: { names: ["API_KEY"], digest: "4c".repeat(32) },
+  tlsFilesSha256: undefined,
   workloadAmbient: { PATH: "/usr/bin", LANG: "C" },
   ownAmbient: { NODE_COMPILE_CACHE: "/cache" },
 };
@@ -63,7 +64,20 @@ test("the proxy reads every setting of the plan out of its environment", () => {
       responseKey: "polaris-response-public-key",
     },
     logLevel: "info",
-    maxBodyBytes: 33_554_432,
+    limits: {
+      maxHeaderBytes: 65_536,
+      maxBodyBytes: 33_554_432,
+      maxBufferedBytes: 268_435_456,
+      maxConnections: 4096,
+      maxRequests: 1024,
+      maxQueuedUnwraps: 256,
+      headersTimeoutMs: 10_000,
+      bodyTimeoutMs: 120_000,
+      idleTimeoutMs: 60_000,
+      shutdownTimeoutMs: 10_000,
+    },
+    cors: { origins: [] },
+    tls: { mode: "off" },
     tokenAgentSocket: samplePaths.tokenAgentSocket,
     key: {
       kind: "google-federated",
@@ -72,6 +86,7 @@ test("the proxy reads every setting of the plan out of its environment", () => {
       keyRing: "ring-q7w8e9",
       key: "key-q7w8e9",
       keyVersion: 1,
+      olderKeyVersions: [],
       audience:
         "//iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/pool-q7w8e9/providers/provider-q7w8e9",
       tokenFile: samplePaths.tokenFile,
@@ -80,6 +95,26 @@ test("the proxy reads every setting of the plan out of its environment", () => {
       iamCredentialsUrl: "http://127.0.0.1:40001",
     },
   });
+});
+
+test("TLS, CORS and the limits of the configuration are those of the proxy", () => {
+  const settings = proxySettings(
+    planOf(
+      "proxy:",
+      "  tls: { certificate: tls/a.crt, key: ../keys/a.key }",
+      "  cors: { origins: [https://a.example, 'http://localhost:5173'] }",
+      "  limits: { maxBodyMb: 2, answerTimeout: 5m }",
+    ),
+  );
+  assert.deepEqual(settings.tls, {
+    mode: "files",
+    certificateFile: "/home/someone/shop/tls/a.crt",
+    keyFile: "/home/someone/keys/a.key",
+  });
+  assert.deepEqual(settings.cors.origins, ["https://a.example", "http://localhost:5173"]);
+  assert.equal(settings.limits.maxBodyBytes, 2 * 1024 * 1024);
+  assert.equal(settings.workload.timeoutMs, 300_000);
+  assert.deepEqual(proxySettings(planOf("proxy: { tls: attested }")).tls, { mode: "attested" });
 });
 
 test("the proxy seals each direction as the configuration says for it", () => {
@@ -156,6 +191,9 @@ test("each part is ready when it answers at its own address", () => {
   assert.deepEqual(probesOf("proxy"), [
     { kind: "http", url: "http://127.0.0.1:40003/polaris-container/ready", expect: "200" },
   ]);
+  assert.deepEqual(probesOf("proxy", planOf("proxy: { tls: attested }")), [
+    { kind: "http", url: "https://127.0.0.1:40003/polaris-container/ready", expect: "200" },
+  ]);
 });
 
 test("the workload may take as long as the configuration gives it", () => {
@@ -182,6 +220,8 @@ test("a changed configuration file, and changed files of the workload, make anot
   assert.deepEqual(changedParts(plan, { configs: { ...configs, trust: "another" } }), ["trust"]);
   assert.deepEqual(changedParts(plan, { configs: { ...configs, tokenAgent: "another" } }), ["token-agent"]);
   assert.deepEqual(changedParts(otherFiles, {}), ["workload"]);
+  assert.deepEqual(changedParts(plan, { tlsFilesSha256: "6a".repeat(32) }), ["proxy"]);
+  assert.deepEqual(changedParts(planOf("proxy: { tls: attested }"), {}), ["proxy"]);
   assert.deepEqual(changedParts(plan, { secrets: { names: ["API_KEY"], digest: "5d".repeat(32) } }), [
     "workload",
   ]);

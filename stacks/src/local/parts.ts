@@ -1,8 +1,10 @@
 import { createHash } from "node:crypto";
+import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { formatProxyEnvironment, parseProxyEnvironment } from "@polaris-cvm/proxy/environment";
+import type { TlsSettings } from "@polaris-cvm/proxy/environment";
 import type { Plan } from "../plan.ts";
-import { localEndpoint, trustUrl } from "./endpoints.ts";
+import { endpointScheme, LOCAL_HOST, localEndpoint, trustUrl } from "./endpoints.ts";
 import type { PartConfigs } from "./part-configs.ts";
 import type { StackPaths } from "./stack-paths.ts";
 import type { LocalState } from "./state.ts";
@@ -16,6 +18,8 @@ export interface LocalChoices {
   readonly state: LocalState;
   readonly configs: PartConfigs;
   readonly secrets: SecretsFingerprint;
+  /** Of the files that the proxy reads its certificate and key from; absent where it reads none. */
+  readonly tlsFilesSha256: string | undefined;
   /** What the workload gets of the deployer's environment (docs/local.md). */
   readonly workloadAmbient: Readonly<Record<string, string>>;
   /** The same for the parts of ours. */
@@ -29,7 +33,7 @@ export function planParts(plan: Plan, paths: StackPaths, choices: LocalChoices):
     { ...planTrust(paths, state, configs.trust), ambient: ownAmbient },
     { ...planTokenAgent(plan, paths, configs.tokenAgent), ambient: ownAmbient },
     planWorkload(plan, paths, choices),
-    { ...planProxy(plan, paths, state), ambient: ownAmbient },
+    { ...planProxy(plan, paths, choices), ambient: ownAmbient },
   ];
 }
 
@@ -82,8 +86,9 @@ function planWorkload(plan: Plan, paths: StackPaths, choices: LocalChoices): Par
   };
 }
 
-function planProxy(plan: Plan, paths: StackPaths, state: LocalState): PartSpec {
+function planProxy(plan: Plan, paths: StackPaths, { state, tlsFilesSha256 }: LocalChoices): PartSpec {
   const { key, proxy, workload } = plan;
+  const endpoint = localEndpoint({ ...state, scheme: endpointScheme(plan) });
   const { settings: defaults } = parseProxyEnvironment({
     POLARIS_PROXY_WORKLOAD_URL: `http://127.0.0.1:${state.ports.workload}`,
   });
@@ -93,14 +98,18 @@ function planProxy(plan: Plan, paths: StackPaths, state: LocalState): PartSpec {
     cwd: paths.stackDir,
     env: formatProxyEnvironment({
       ...defaults,
-      host: "127.0.0.1",
+      host: LOCAL_HOST,
       port: state.ports.proxy,
       stack: plan.qualifiedName,
       workload: {
         ...defaults.workload,
+        timeoutMs: proxy.workloadTimeoutMs,
         ...(workload.healthPath === undefined ? {} : { healthPath: workload.healthPath }),
       },
       encryption: { requests: proxy.encryptRequests, responses: proxy.encryptResponses },
+      limits: { ...defaults.limits, maxBodyBytes: proxy.maxBodyBytes },
+      cors: { origins: proxy.corsOrigins },
+      tls: planTls(plan, paths),
       tokenAgentSocket: paths.tokenAgentSocket,
       key:
         key.kind === "ephemeral"
@@ -112,6 +121,7 @@ function planProxy(plan: Plan, paths: StackPaths, state: LocalState): PartSpec {
               keyRing: key.keyRing,
               key: key.name,
               keyVersion: 1,
+              olderKeyVersions: [],
               audience: plan.keyPolicy.audience,
               tokenFile: paths.tokenFile,
               stsUrl: trustUrl(state),
@@ -119,9 +129,21 @@ function planProxy(plan: Plan, paths: StackPaths, state: LocalState): PartSpec {
               iamCredentialsUrl: trustUrl(state),
             },
     }),
-    probes: [{ kind: "http", url: `${localEndpoint(state)}/polaris-container/ready`, expect: "200" }],
+    probes: [{ kind: "http", url: `${endpoint}/polaris-container/ready`, expect: "200" }],
     readyTimeoutMs: OWN_PART_READY_MS,
+    // It reads them when it starts: a renewed certificate needs another process.
+    ...(tlsFilesSha256 !== undefined && { identity: tlsFilesSha256 }),
   };
+}
+
+function planTls({ proxy: { tls } }: Plan, { projectDir }: StackPaths): TlsSettings {
+  return tls.mode === "files"
+    ? {
+        mode: "files",
+        certificateFile: resolve(projectDir, tls.certificate),
+        keyFile: resolve(projectDir, tls.key),
+      }
+    : tls;
 }
 
 function digest(text: string): string {

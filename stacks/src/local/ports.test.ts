@@ -23,7 +23,13 @@ function planWith(proxyPort: number | undefined): Plan {
 }
 
 function stateWith(ports: Partial<LocalState["ports"]>): LocalState {
-  return { version: 1, name: "a", stack: "default", ports: { trust: 1, workload: 2, proxy: 3, ...ports } };
+  return {
+    version: 1,
+    name: "a",
+    stack: "default",
+    ports: { trust: 1, workload: 2, proxy: 3, ...ports },
+    scheme: "http",
+  };
 }
 
 const nobody = new Map<string, ReadonlySet<number>>();

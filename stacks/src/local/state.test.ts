@@ -19,6 +19,7 @@ async function makeStack(t: TestContext): Promise<StackPaths> {
     name: "hello",
     stack: "default",
     ports: { trust: 1, workload: 2, proxy: 3 },
+    scheme: "https",
   });
   return paths;
 }

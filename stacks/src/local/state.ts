@@ -16,6 +16,8 @@ const stateSchema = z.strictObject({
   stack: z.string(),
   /** Chosen at the first deploy and kept, so that the endpoint stays the same. */
   ports: z.strictObject({ trust: port, workload: port, proxy: port }),
+  /** Of the endpoint; stacks of before TLS have none. */
+  scheme: z.enum(["http", "https"]).default("http"),
 });
 
 export type LocalState = z.infer<typeof stateSchema>;

@@ -19,7 +19,7 @@ import { findAliveParts } from "./alive-parts.ts";
 import { readControlPlane } from "./control-plane.ts";
 import { ensureCredentials, loadCredentials } from "./credentials.ts";
 import type { Credentials } from "./credentials.ts";
-import { localEndpoint, trustUrl } from "./endpoints.ts";
+import { endpointScheme, localEndpoint, trustUrl } from "./endpoints.ts";
 import { planPartConfigs } from "./part-configs.ts";
 import { planParts } from "./parts.ts";
 import { checkPorts, choosePorts } from "./ports.ts";
@@ -36,6 +36,7 @@ import { planChanges } from "./supervisor/next-step.ts";
 import { observe } from "./supervisor/observe.ts";
 import { fingerprintSecrets, PART_NAMES } from "./supervisor/part-spec.ts";
 import { readLog } from "./supervisor/read-log.ts";
+import { checkTlsFiles, hashTlsFiles } from "./tls-files.ts";
 
 /** This machine: child processes, real cryptography, simulated evidence (docs/local.md). */
 export const localTarget: Target = {
@@ -54,7 +55,8 @@ export const localTarget: Target = {
 
 async function check(plan: Plan, { projectDir, stack }: StackLocation): Promise<Finding[]> {
   const paths = stackPaths(projectDir, stack);
-  return checkPorts(plan, await loadState(paths), await findAliveParts(paths.stackDir));
+  const alive = await findAliveParts(paths.stackDir);
+  return [...(await checkPorts(plan, await loadState(paths), alive)), ...(await checkTlsFiles(plan, paths))];
 }
 
 async function preview(
@@ -73,6 +75,7 @@ async function preview(
     state: { ...state, ports },
     configs: planPartConfigs(plan, paths, { ...state, ports }, credentials),
     secrets: await fingerprintSecrets(paths.stackDir, secrets, { create: false }),
+    tlsFilesSha256: await hashTlsFiles(plan, paths),
     workloadAmbient: {},
     ownAmbient: {},
   });
@@ -102,6 +105,7 @@ async function deploy(
         state,
         configs,
         secrets: await fingerprintSecrets(paths.stackDir, secrets, { create: true }),
+        tlsFilesSha256: await hashTlsFiles(plan, paths),
         workloadAmbient: operation.ambient,
         ownAmbient: compileCacheEnvironment(),
       }),
@@ -125,7 +129,8 @@ async function settleState(plan: Plan, paths: StackPaths, operation: StackOperat
       `somebody else listens on the port that ${part} had: it is ${ports[part]} now`,
     );
   }
-  const state: LocalState = { version: 1, name: plan.name, stack: plan.stack, ports };
+  const scheme = endpointScheme(plan);
+  const state: LocalState = { version: 1, name: plan.name, stack: plan.stack, ports, scheme };
   await saveState(paths, state);
   return state;
 }

@@ -14,6 +14,7 @@ export const sampleState: LocalState = {
   name: "shop",
   stack: "staging",
   ports: { trust: 40_001, workload: 40_002, proxy: 40_003 },
+  scheme: "http",
 };
 
 export const sampleLock: StackLock = {

@@ -1,12 +1,15 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { RequestListener } from "node:http";
+import { createServer as createTlsServer } from "node:https";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
+import { createTestAuthority } from "../../testing/certificates.ts";
 import { askProbes } from "./probe.ts";
 
 async function serve(t: TestContext, answer: RequestListener, path?: string): Promise<number> {
@@ -38,6 +41,24 @@ test("an HTTP probe accepts the status that it expects and no other", async (t) 
     assert.equal(await ask(status, "200"), status === 200, `200: ${status}`);
     assert.equal(await ask(status, "2xx-3xx"), status < 400, `2xx-3xx: ${status}`);
   }
+});
+
+test("over TLS the status counts and the certificate does not; in the clear nobody answers there", async (t) => {
+  const { certificatePem: cert, keyPem: key } = createTestAuthority().issue({ host: "elsewhere.example" });
+  const server = createTlsServer({ cert, key }, (request, response) => {
+    response.statusCode = Number(request.url?.slice(1));
+    response.end();
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const { port } = server.address() as AddressInfo;
+  const ask = (url: string) => askProbes([{ kind: "http", url, expect: "200" }]);
+  assert.equal(await ask(`https://127.0.0.1:${port}/200`), true);
+  assert.equal(await ask(`https://127.0.0.1:${port}/503`), false);
+  assert.equal(await ask(`http://127.0.0.1:${port}/200`), false);
 });
 
 test("an answer that never comes is none, after the probe's time", async (t) => {

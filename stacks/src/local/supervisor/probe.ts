@@ -1,5 +1,6 @@
 import { stat } from "node:fs/promises";
 import { request } from "node:http";
+import { request as requestOverTls } from "node:https";
 import { connect } from "node:net";
 import type { NetConnectOpts } from "node:net";
 import type { Probe } from "./part-spec.ts";
@@ -30,9 +31,13 @@ function withTimeout(timeoutMs = PROBE_TIMEOUT_MS, signal?: AbortSignal): AbortS
 
 function askHttp(probe: Extract<Probe, { kind: "http" }>, signal: AbortSignal): Promise<boolean> {
   return new Promise((resolve) => {
-    const question = request(
+    const { protocol } = new URL(probe.url);
+    // Whose certificate it is does not matter: a part of this machine is asked whether it is ready, and told nothing.
+    const tls = { rejectUnauthorized: false };
+    const ask = protocol === "https:" ? requestOverTls : request;
+    const question = ask(
       probe.url,
-      { agent: false, signal, headers: { connection: "close" } },
+      { agent: false, signal, headers: { connection: "close" }, ...(protocol === "https:" && tls) },
       (response) => {
         const status = response.statusCode ?? 0;
         // The body does not matter, and may be endless.

@@ -1,0 +1,94 @@
+import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
+import type { Http2ServerResponse } from "node:http2";
+import type { FieldLines } from "./field-lines.ts";
+import type { Traffic } from "./traffic.ts";
+import type { AnswerSink } from "./wire-format.ts";
+
+/** What `node:http` and `node:http2` have in common of a response, and what we use of it. */
+export interface ClientResponse {
+  readonly headersSent: boolean;
+  readonly statusCode: number;
+  readonly writableLength: number;
+  writeHead(status: number, lines: readonly string[]): unknown;
+  addTrailers(trailers: OutgoingHttpHeaders): void;
+  write(chunk: Buffer): boolean;
+  end(): unknown;
+  end(body: string): unknown;
+  setTimeout(timeoutMs: number, callback?: () => void): unknown;
+  once(event: "close" | "drain", callback: () => void): unknown;
+  destroy(): unknown;
+}
+
+/**
+ * Sends an answer to the client as it comes, at the client's pace.
+ *
+ * @param ownLines  fields of the proxy that the answer gets besides
+ * @param idleTimeoutMs  longest time that a client takes nothing of what waits for it; then it is cut off
+ */
+export function createClientSink(
+  response: ClientResponse,
+  ownLines: FieldLines,
+  traffic: Traffic,
+  idleTimeoutMs: number,
+): AnswerSink {
+  let hasBody = true;
+
+  function cutWhenIdle(): void {
+    response.setTimeout(idleTimeoutMs, () => response.destroy());
+  }
+
+  return {
+    interim(status, fieldLines) {
+      sendInterim(response, status, fieldLines);
+    },
+    head(head) {
+      hasBody = head.hasBody;
+      const lines = [...head.fieldLines, ...ownLines];
+      // Node knows that 204 and 304 have no body; 205 has to say so (RFC 9110 §15.3.6).
+      if (head.status === 205) lines.push("content-length", "0");
+      response.writeHead(head.status, lines);
+    },
+    data(chunk, resume) {
+      if (!hasBody) return true;
+      traffic.bytesOut += chunk.length;
+      if (response.write(chunk)) return true;
+      cutWhenIdle();
+      response.once("drain", () => {
+        response.setTimeout(0);
+        resume();
+      });
+      return false;
+    },
+    end(trailers) {
+      if (trailers.length > 0) response.addTrailers(toHeaderObject(trailers));
+      response.end();
+      if (response.writableLength > 0) cutWhenIdle();
+    },
+  };
+}
+
+function sendInterim(response: ClientResponse, status: number, fieldLines: FieldLines): void {
+  if (response.headersSent) return;
+  const headers = toHeaderObject(fieldLines);
+  if (isHttp2(response)) {
+    response.stream.additionalHeaders({ ":status": status, ...headers });
+    return;
+  }
+  // HTTP/1.0 knows none (RFC 9110 §15.2), and Node before 26 can send none but a few.
+  const http1 = response as ServerResponse;
+  if (http1.req.httpVersion === "1.1" && typeof http1.writeInformation === "function") {
+    http1.writeInformation(status, headers);
+  }
+}
+
+export function isHttp2(response: ClientResponse): response is Http2ServerResponse {
+  return "stream" in response;
+}
+
+function toHeaderObject(fieldLines: FieldLines): OutgoingHttpHeaders {
+  const headers: Record<string, string[]> = {};
+  for (let index = 0; index < fieldLines.length; index += 2) {
+    (headers[(fieldLines[index] ?? "").toLowerCase()] ??= []).push(fieldLines[index + 1] ?? "");
+  }
+  return headers;
+}

@@ -1,0 +1,48 @@
+import type { Readable } from "node:stream";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { departure } from "./client-presence.ts";
+import type { Traffic } from "./traffic.ts";
+
+/**
+ * The pieces of a client's body as they come, read when the workload can take them. Unlike the stream itself, it can be
+ * given up without cutting the client off, who is still to read the answer.
+ *
+ * @param idleTimeoutMs  longest wait for the client; while the workload is behind, nobody counts the time
+ * Throws REQUEST_TIMEOUT, or an Error if the client goes away in the middle.
+ */
+export async function* readPieces(
+  body: Readable,
+  idleTimeoutMs: number,
+  traffic: Traffic,
+): AsyncGenerator<Buffer, void, undefined> {
+  for (;;) {
+    const piece = body.read() as Buffer | null;
+    if (piece !== null) {
+      traffic.bytesIn += piece.length;
+      yield piece;
+    } else if (body.readableEnded) {
+      return;
+    } else {
+      await waitForMore(body, idleTimeoutMs);
+    }
+  }
+}
+
+/** Resolves when there is more to read, or the end. */
+function waitForMore(body: Readable, idleTimeoutMs: number): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const timer = setTimeout(() => {
+      settle(new PolarisError("REQUEST_TIMEOUT", `nothing of the body came for ${idleTimeoutMs} ms`));
+    }, idleTimeoutMs);
+    const more = (): void => settle();
+    const gone = (): void => settle(departure());
+    function settle(error?: Error): void {
+      clearTimeout(timer);
+      body.off("readable", more).off("end", more).off("error", gone).off("close", gone);
+      if (error === undefined) resolve();
+      else reject(error);
+    }
+    body.on("readable", more).on("end", more).on("error", gone).on("close", gone);
+    if (body.destroyed && !body.readableEnded) gone();
+  });
+}

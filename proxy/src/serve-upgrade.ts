@@ -1,0 +1,129 @@
+import { once } from "node:events";
+import type { IncomingMessage } from "node:http";
+import type { Duplex } from "node:stream";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { ClientPresence } from "./client-presence.ts";
+import type { Workload } from "./forward.ts";
+import { formatLastAnswer } from "./listener.ts";
+import { describeProblem, problemLines } from "./problem.ts";
+import { readReceived } from "./received-request.ts";
+import type { ReceivedRequest } from "./received-request.ts";
+import type { Running, Serving } from "./serve-request.ts";
+import { isSystemTarget } from "./system-routes.ts";
+import { readTraceId } from "./trace-context.ts";
+import type { Traffic } from "./traffic.ts";
+import type { WireFormat } from "./wire-format.ts";
+
+export interface UpgradeContext {
+  readonly wire: WireFormat;
+  readonly workload: Workload;
+  readonly serving: Serving;
+  readonly maxRequests: number;
+}
+
+/** Requests for another protocol, WebSocket above all: nothing of it can be sealed, it goes through byte for byte. */
+export interface Upgrades {
+  /** Whether a request may have what it asks for: only where the exchange is in the clear. */
+  takes(request: IncomingMessage): boolean;
+  /** Never rejects. @param head  bytes that came behind the request already */
+  serve(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void>;
+  /** Cuts what goes on. */
+  cut(): void;
+}
+
+export function createUpgrades({ wire, workload, serving, maxRequests }: UpgradeContext): Upgrades {
+  const tunnels = new Set<Duplex>();
+
+  function takes(request: IncomingMessage): boolean {
+    const received = readReceived(request);
+    const protocol = received.headers.upgrade?.toLowerCase();
+    if (received.method !== "GET" || received.body !== undefined || protocol === "h2c") return false;
+    if (isSystemTarget(received.target)) return false;
+    try {
+      return wire.admit(received.headers).isClear;
+    } catch {
+      // The way of every request says what is wrong.
+      return false;
+    }
+  }
+
+  async function tunnel(
+    received: ReceivedRequest,
+    socket: Duplex,
+    head: Buffer,
+    { traffic }: Running,
+  ): Promise<number> {
+    if (serving.requestCount() > maxRequests) {
+      throw new PolarisError("OVERLOADED", "more requests at the same time than the limit");
+    }
+    const client = new ClientPresence();
+    socket.once("close", () => client.leave());
+    const forwarding = { client, peerAddress: received.peerAddress, traffic };
+    const protocol = received.headers.upgrade ?? "";
+    const answer = await workload.upgrade(received, protocol, forwarding);
+    if (answer.socket === undefined) {
+      const text = formatLastAnswer(answer.status, answer.fieldLines, "");
+      socket.end(Buffer.concat([Buffer.from(text, "latin1"), answer.body]));
+      traffic.bytesOut = answer.body.length;
+      return answer.status;
+    }
+    socket.write(formatSwitch(answer.fieldLines, answer.protocol), "latin1");
+    await connect(socket, answer.socket, head, traffic);
+    return answer.status;
+  }
+
+  return {
+    takes,
+    async serve(request, socket, head) {
+      const running = serving.begin();
+      const received = readReceived(request);
+      const facts = { traceId: readTraceId(received.headers) };
+      tunnels.add(socket);
+      // Whatever happens to it closes it, too.
+      socket.on("error", () => undefined);
+      socket.once("close", () => tunnels.delete(socket));
+      try {
+        if (!takes(request)) throw new PolarisError("REQUEST_INVALID", "this protocol is not passed on");
+        const status = await tunnel(received, socket, head, running);
+        running.ended(received.method, { status, ...facts });
+      } catch (error) {
+        const problem = describeProblem(error, running.requestId);
+        const hasLeft = !socket.writable;
+        if (hasLeft) socket.destroy();
+        else socket.end(formatLastAnswer(problem.status, problemLines(problem), problem.body));
+        running.ended(received.method, {
+          status: problem.status,
+          failure: { problem, error },
+          hasLeft,
+          ...facts,
+        });
+      }
+    },
+    cut() {
+      for (const socket of tunnels) socket.destroy();
+    },
+  };
+}
+
+/** The head that ends HTTP on this connection (RFC 9110 §15.2.2). */
+function formatSwitch(fieldLines: readonly string[], protocol: string): string {
+  const lines = ["HTTP/1.1 101 Switching Protocols", "connection: upgrade", `upgrade: ${protocol}`];
+  for (let index = 0; index < fieldLines.length; index += 2) {
+    lines.push(`${fieldLines[index]}: ${fieldLines[index + 1]}`);
+  }
+  return `${lines.join("\r\n")}\r\n\r\n`;
+}
+
+/** Passes bytes both ways until both sides have ended; what one side breaks, breaks the other. */
+async function connect(client: Duplex, workload: Duplex, head: Buffer, traffic: Traffic): Promise<void> {
+  workload.on("error", () => undefined);
+  client.on("data", (chunk: Buffer) => (traffic.bytesIn += chunk.length));
+  workload.on("data", (chunk: Buffer) => (traffic.bytesOut += chunk.length));
+  client.once("close", () => workload.destroy());
+  // What it said last is still to go out.
+  workload.once("close", () => client.end());
+  if (head.length > 0) client.unshift(head);
+  client.pipe(workload);
+  workload.pipe(client);
+  await Promise.all([client, workload].map((side) => (side.closed ? undefined : once(side, "close"))));
+}
