@@ -81,7 +81,8 @@ export async function runNode(bench: Bench, args: readonly string[], cwd = bench
   }
 }
 
-function endOnAbort(signal: AbortSignal, child: ChildProcess): () => void {
+/** Ends a process when the signal is aborted, until the function that it returns is called. */
+export function endOnAbort(signal: AbortSignal, child: ChildProcess): () => void {
   let killTimer: NodeJS.Timeout | undefined;
   const end = (): void => {
     child.kill("SIGTERM");

@@ -38,6 +38,15 @@ export const COMMAND_DATA: Readonly<Record<string, Readonly<Record<string, strin
     headers: "`[[name, value]]` of the response",
     bodyBase64: "the opened body",
   },
+  "data seal": {
+    output: "the file that was written, or null for standard output",
+    plaintextBytes: "length of what was sealed",
+    keyId: "fingerprint of the key that it is sealed to",
+  },
+  "data open": {
+    output: "the file that was written, or null for standard output",
+    plaintextBytes: "length of what was opened",
+  },
   status: {
     endpoint: "URL of the proxy",
     publicKeyFingerprint: "from polaris.lock, null for an ephemeral key",

@@ -9,7 +9,7 @@ import { fileURLToPath } from "node:url";
 import { parseProxyEnvironment, PROXY_VARIABLES } from "@polaris-cvm/proxy/environment";
 import { SYSTEM_PATH_PREFIX } from "@polaris-cvm/sdk/headers";
 
-import { LOG_FIELD_MEANINGS, renderProxyPage, SYSTEM_ROUTES } from "./proxy-page.ts";
+import { LOG_FIELD_MEANINGS, METRICS, renderProxyPage, SYSTEM_ROUTES } from "./proxy-page.ts";
 
 /** The environments of the page's commands. */
 function readExamples(): Record<string, string>[] {
@@ -46,8 +46,11 @@ test("has a row for every variable, with its default and the original's names", 
     const rows = page.split("\n").filter((line) => line.startsWith(`| \`${variable.name}\` |`));
     assert.equal(rows.length, 1, variable.name);
     for (const { name } of variable.originals ?? []) assert.ok(rows[0]?.includes(`\`${name}\``), name);
-    if (variable.default !== undefined)
-      assert.ok(rows[0]?.includes(`| \`${variable.default}\` |`), variable.name);
+    assert.ok(rows[0]?.includes(`| \`${variable.example}\` |`), variable.name);
+    if (variable.default !== undefined) {
+      const text = variable.default === "" ? "empty" : `\`${variable.default}\``;
+      assert.ok(rows[0]?.includes(`| ${text} |`), variable.name);
+    }
   }
 });
 
@@ -59,6 +62,7 @@ test("a proxy started as the page says has the page's routes, and logs the page'
       POLARIS_PROXY_PORT: "0",
       POLARIS_PROXY_WORKLOAD_URL: `http://127.0.0.1:${workloadPort}`,
       POLARIS_PROXY_LOG_LEVEL: "debug",
+      POLARIS_PROXY_METRICS_PORT: "0",
     },
     stdio: ["ignore", "pipe", "inherit"],
   });
@@ -67,14 +71,17 @@ test("a proxy started as the page says has the page's routes, and logs the page'
   const log: Readonly<Record<string, unknown>>[] = [];
   const lines = createInterface({ input: proxy.stdout });
   const read = once(lines, "close");
-  const port = await new Promise<number>((resolve, reject) => {
+  await new Promise<void>((resolve, reject) => {
     lines.on("line", (text) => {
       const line = JSON.parse(text) as Record<string, unknown>;
       log.push(line);
-      if (line["event"] === "listening") resolve(Number(line["port"]));
+      if (line["event"] === "metrics") resolve();
     });
     lines.on("close", () => reject(new Error("the proxy ended before it listened")));
   });
+  const [port, metricsPort] = ["listening", "metrics"].map((event) =>
+    Number(log.find((line) => line["event"] === event)?.["port"]),
+  );
   const get = async (target: string): Promise<{ status: number; code: string | null; body: unknown }> => {
     const response = await fetch(`http://127.0.0.1:${port}${SYSTEM_PATH_PREFIX}${target}`);
     return {
@@ -101,6 +108,9 @@ test("a proxy started as the page says has the page's routes, and logs the page'
     [503, "ATTESTATION_UNAVAILABLE"],
   );
   assert.deepEqual([(await get("logLevel")).status, (await get("attestation")).code], [404, "NONCE_INVALID"]);
+  const metrics = await (await fetch(`http://127.0.0.1:${metricsPort}/metrics`)).text();
+  const names = [...metrics.matchAll(/^# HELP (polaris_proxy_\w+) /gm)].map(([, name = ""]) => name);
+  assert.deepEqual(names.toSorted(), METRICS.map(([name]) => name).toSorted());
 
   proxy.kill("SIGTERM");
   assert.deepEqual(await ended, [0, null]);

@@ -12,7 +12,7 @@ export const SYSTEM_ROUTES: readonly (readonly [target: string, answer: string])
   ["health", '200 `{"status":"ok"}`: the process answers, nothing more'],
   [
     "ready",
-    '200 `{"status":"ready"}` when key and workload are there, otherwise 503 `{"status":"not-ready","reasons":["KEY_UNAVAILABLE", …]}`; within 2 seconds',
+    '200 `{"status":"ready"}` when key and workload are there, otherwise 503 `{"status":"not-ready","reasons":["KEY_UNAVAILABLE", …]}`; within 2 seconds. `STOPPING` from the moment the proxy was told to stop',
   ],
   ["publicKey", '200 `{"publicKey":"-----BEGIN PUBLIC KEY-----…"}`, 503 as long as there is none'],
   [
@@ -25,6 +25,7 @@ export const SYSTEM_ROUTES: readonly (readonly [target: string, answer: string])
 export const LOG_FIELD_MEANINGS: Readonly<Record<keyof LogFields, string>> = {
   event: "what happened, see below",
   requestId: "a UUID; the client finds it in the body of an error",
+  traceId: "of the request's `traceparent` (W3C Trace Context), if it has one",
   method: "HTTP method of the request",
   status: "HTTP status of the answer",
   durationMs: "milliseconds from the headers of the request until the answer was handed over",
@@ -35,10 +36,12 @@ export const LOG_FIELD_MEANINGS: Readonly<Record<keyof LogFields, string>> = {
   port: "port that the proxy listens on",
   code: "error code, see above",
   reason: "what failed on our side; never anything of a request",
+  droppedLines: "how many lines nobody took in time",
 };
 
 const EVENTS: readonly (readonly [event: string, level: string, meaning: string])[] = [
   ["listening", "info", "the port is open; a key in a cloud may still be on its way"],
+  ["metrics", "info", "the port of the metrics is open"],
   ["key-available", "info", "the public key is known"],
   ["key-not-yet", "warn", "the key service was asked and did not give the key; it is asked again"],
   [
@@ -47,7 +50,25 @@ const EVENTS: readonly (readonly [event: string, level: string, meaning: string]
     "one line a request: warn for faults of the client, error for ours; `health` and `ready` on level debug",
   ],
   ["request-given-up", "info", "the client went away before the answer"],
+  [
+    "data-key, data-key-given-up",
+    "info, warn, error",
+    "the same for what the workload asks at its own socket, without anything of the data",
+  ],
+  ["log-lines-dropped", "warn", "whoever reads the log is too slow; requests do not wait for it"],
   ["stopped", "info", "everything in flight is finished, the process ends"],
+];
+
+/** What `/metrics` has of ours, beside the usual ones of a Node process. `docs/proxy-page.test.ts` asks a running proxy. */
+export const METRICS: readonly (readonly [name: string, meaning: string])[] = [
+  ["polaris_proxy_requests_total", "requests answered, by `status` and error `code`"],
+  ["polaris_proxy_request_duration_seconds", "a histogram of the time until the answer was handed over"],
+  ["polaris_proxy_body_bytes_total", "bytes of bodies, by `direction`"],
+  ["polaris_proxy_connections", "open connections of clients"],
+  ["polaris_proxy_requests_in_flight", "requests that are being answered"],
+  ["polaris_proxy_held_bytes", "bytes of sealed bodies in memory"],
+  ["polaris_proxy_private_operations_running", "private key operations that are being done"],
+  ["polaris_proxy_private_operations_waiting", "private key operations that wait for their turn"],
 ];
 
 /** docs/proxy.md: every variable of the proxy, its routes, errors and log lines. */
@@ -60,7 +81,7 @@ export function renderProxyPage(): string {
 
 The Polaris Secure Proxy stands before one workload: it opens sealed requests, forwards them, and seals the answers
 ([envelope.md](envelope.md)). \`polaris deploy\` starts it; this page is for starting it yourself, and for whoever has the
-original proxy's environment ([migration.md](migration.md)).
+original proxy's environment ([migration.md](migration.md)). \`examples/proxy\` has it all ready, for plain Node and for containers.
 
 ## Start it
 
@@ -80,9 +101,12 @@ Without \`POLARIS_PROXY_TOKEN_AGENT_SOCKET\` the proxy has no evidence to show: 
 whose it is. Whoever can reach the workload without the proxy gets around it.
 
 The proxy listens as soon as its settings are valid. A key in a cloud is fetched in the background; \`ready\` tells when it is there.
-\`polaris-proxy --help\` prints how to use it; an argument or an environment that it does not understand ends it with exit code 2.
-SIGTERM and SIGINT finish what is in flight, at most 10 seconds, and end with exit code 0; a second one ends at once.
-Exit code 2 means that the environment is not valid, 1 that the port could not be had.
+SIGTERM and SIGINT finish what is in flight, at most for \`POLARIS_PROXY_SHUTDOWN_TIMEOUT_MS\`, and end with exit code 0; a second
+one ends at once. Exit code 2 means that the environment, an argument or a TLS file is not valid, 1 that the port could not be had.
+
+\`polaris-proxy --check\` starts nothing. It prints the settings that are not the defaults, by the names of this page, and warns on
+stderr of what a start would not fail for: a token file whose folder is not there, a certificate that ends within two weeks. Of an
+environment that is not valid it says every problem in a line of its own, with exit code 2. \`--help\` and \`--version\` print just that.
 
 ## Environment
 
@@ -103,9 +127,66 @@ ${formatVariables(google)}
 
 ### Of the original, without a counterpart
 
-\`POLARIS_CONTAINER_ENABLE_CORS=false\` and \`POLARIS_CONTAINER_CONTEXT_ROOT\` give a warning and do nothing.
-\`POLARIS_CONTAINER_ENABLE_CORS\` with any other value, \`POLARIS_CONTAINER_KEY_TYPE=azure-skr\` and \`POLARIS_CONTAINER_AZURE_SKR_*\` are
-refused: they are not available in this version.
+\`POLARIS_CONTAINER_CONTEXT_ROOT\` gives a warning and does nothing. \`POLARIS_CONTAINER_KEY_TYPE=azure-skr\` and
+\`POLARIS_CONTAINER_AZURE_SKR_*\` are refused: they are not available in this version.
+
+## TLS
+
+What is sealed does not depend on TLS; what is in the clear (methods, statuses, the headers of answers) does.
+
+- \`off\`: HTTP/1.1.
+- \`attested\`: at each start the proxy makes an EC P-256 key and a certificate that only this key vouches for. The key's SHA-256 is in the
+  attestation document and in what the evidence binds ([envelope.md](envelope.md), section 5), so that \`polaris verify\`, \`polaris
+  request\` and the SDK in Node accept this key and no other. Browsers cannot: they know authorities only. Needs a token agent.
+- \`files\`: a certificate that clients trust by its authority. The evidence binds no TLS key then, because it was not born in the proxy. Files
+  that cannot be read, do not belong together, or are out of their time stop the start. They are read once: a renewed certificate
+  takes a restart.
+
+With TLS it is version 1.2 or 1.3, and HTTP/2 or HTTP/1.1 as the client likes. Requests in the clear to the same port are not answered.
+
+## Web pages of other origins (CORS)
+
+With \`POLARIS_PROXY_CORS_ORIGINS\` the proxy answers preflight requests itself, with status 204, for all methods that it forwards and the
+headers that the page asked for; browsers may remember that for ten minutes. Answers to pages of these origins get
+\`Access-Control-Allow-Origin\`, and may show their \`${ERROR_HEADER}\`; what the workload says with the same headers is dropped. Cookies are never
+part of it: there is no \`Access-Control-Allow-Credentials\`. A page of another origin gets its answer without these headers, so its
+browser keeps it from the page; that protects users of browsers, not the endpoint.
+
+## Limits
+
+What is in the clear streams through in both directions, at the pace of whoever is slower, however long it is. What is sealed has to be held
+whole, since nothing of an envelope is authentic before its end: this is what \`POLARIS_PROXY_MAX_BODY_BYTES\` and
+\`POLARIS_PROXY_MAX_BUFFERED_BYTES\` bound.
+
+- More than the proxy takes on at a time (connections, requests, sealed bodies, private key operations): 503 \`OVERLOADED\` with
+  \`Retry-After: 1\`. Without a key it is 503 \`KEY_UNAVAILABLE\` with \`Retry-After: 5\`.
+- A client that is too slow: 408, \`REQUEST_TIMEOUT\` for a body. One that does not take its answer is cut off.
+- A sealed request that is too long: 413 \`BODY_TOO_LARGE\`; a sealed answer: 502. A header that is too long: 431.
+- A request that names a key which the proxy does not have: 422 \`KEY_UNKNOWN\`, before any private operation. The client has to ask for the key anew.
+
+## Other protocols
+
+\`Upgrade\` (WebSocket above all) is passed on, byte for byte, where the exchange is in the clear: neither direction is \`required\`, and the
+request brings no sealed header and no response key. Otherwise it is 400, because nothing of it could be sealed. Only GET over HTTP/1.1
+without a body asks for another protocol; an offer of \`h2c\` is passed over.
+
+\`traceparent\` and \`tracestate\` (W3C Trace Context) reach the workload, also those that a gateway has put beside a sealed request; what
+the client sealed itself goes before them.
+
+## Metrics
+
+With \`POLARIS_PROXY_METRICS_PORT\`, at \`http://127.0.0.1:<port>/metrics\` in the format of Prometheus. No label is a word of a client.
+
+${formatTable(
+  ["metric", "meaning"],
+  METRICS.map(([name, meaning]) => [code(name), meaning]),
+)}
+
+## Data at rest
+
+With \`POLARIS_PROXY_WORKLOAD_KEY_API_SOCKET\` the workload can have the content keys of data unwrapped that was sealed to the permanent key
+([data.md](data.md)). The socket is for the proxy's own user alone (0600, in a folder of 0700): whoever can open it can read every
+such data. It needs a permanent key, gives out nothing that was wrapped for a request, and there is no way to it from the network.
 
 ## Routes
 
@@ -122,7 +203,8 @@ ${formatTable(
 The proxy's own errors have the header \`${ERROR_HEADER}: <code>\` and a body of type \`${PROBLEM_MEDIA_TYPE}\` (RFC 9457):
 \`{type, title, status, detail, code, requestId}\`. \`detail\` is there for faults of the
 client, and for those of the workload and the key service in fixed words of our own; never for a bug. They are never sealed: the
-key to seal them to may be what is wrong. What Node's parser refuses is \`REQUEST_INVALID\` with status 400, 408 or 431.
+key to seal them to may be what is wrong. What is no request, or one whose header does not come in time or is too long, is
+\`REQUEST_INVALID\` with status 400, 408 or 431.
 
 ${formatTable(["code", "status", "who acts"], errorRows())}
 
@@ -157,15 +239,21 @@ function formatCommand(environment: readonly (readonly [string, string])[]): str
 
 function formatVariables(variables: readonly ProxyVariable[]): string {
   return formatTable(
-    ["variable", "value", "default", "meaning", "original name"],
-    variables.map(({ name, expected, default: defaultValue, required, description, example, originals }) => [
-      code(name),
-      expected,
-      defaultValue === undefined ? (required ? "required" : "") : code(defaultValue),
-      `${description} Example: ${code(example)}.`,
-      (originals ?? []).map(formatOriginal).join("<br>"),
+    ["variable", "value", "default", "meaning", "example", "original name"],
+    variables.map((variable) => [
+      code(variable.name),
+      variable.expected,
+      formatDefault(variable),
+      variable.description,
+      code(variable.example),
+      (variable.originals ?? []).map(formatOriginal).join("<br>"),
     ]),
   );
+}
+
+function formatDefault({ default: text, required }: ProxyVariable): string {
+  if (text === "") return "empty";
+  return text === undefined ? (required ? "required" : "") : code(text);
 }
 
 function formatOriginal({ name, values }: NonNullable<ProxyVariable["originals"]>[number]): string {

@@ -4,7 +4,7 @@ import type { LoadJob, LoadOutcome } from "./jobs.ts";
 import { createMessageReader } from "./message-reader.ts";
 
 /** Before the window: so that it begins with everything in flight. */
-const RAMP_MS = 300;
+const RAMP_MS = 150;
 
 /** What is sent, and what is looked at in the answers. */
 export interface Traffic {
@@ -64,11 +64,12 @@ export async function runClosedLoop(job: LoadJob, traffic: Traffic): Promise<Loa
         const nowMs = performance.now();
         answeredCount += 1;
         if (nowMs >= startedMs + RAMP_MS && nowMs < windowEndMs) latenciesMs.push(nowMs - sentMs);
-        if (pieces !== undefined) inspections.push(traffic.inspect?.body(Buffer.concat(pieces)) ?? Promise.resolve());
+        if (pieces !== undefined)
+          inspections.push(traffic.inspect?.body(Buffer.concat(pieces)) ?? Promise.resolve());
         send();
       },
     });
-    socket.on("data", (piece) => {
+    socket.on("data", (piece: Buffer) => {
       try {
         read(piece);
       } catch (error) {
@@ -85,7 +86,8 @@ export async function runClosedLoop(job: LoadJob, traffic: Traffic): Promise<Loa
   try {
     for (let count = 0; count < connections; count += 1) open();
     await ended;
-    if (sentCount !== answeredCount) throw new Error(`${sentCount - answeredCount} requests without an answer`);
+    if (sentCount !== answeredCount)
+      throw new Error(`${sentCount - answeredCount} requests without an answer`);
     const elapsedMs = performance.now() - startedMs;
     const { user, system } = process.cpuUsage(cpuAtStart);
     await Promise.all(inspections);

@@ -11,8 +11,8 @@ export async function transferLargeBody({ kind, port }: LargeBodyJob): Promise<L
   const { promise: answered, resolve, reject } = Promise.withResolvers<undefined>();
   const startedMs = performance.now();
   const socket = connect({ port, host: "127.0.0.1", noDelay: true }, () => {
-    socket.write(formatClearRequest(...(kind === "download" ? (["GET", "/large"] as const) : UPLOAD)));
-    if (kind === "upload") sendLarge(socket);
+    if (kind === "download") socket.write(formatClearRequest("GET", "/large"));
+    else sendLarge(socket);
   });
   let head = "";
   let byteCount = 0;
@@ -39,10 +39,9 @@ export async function transferLargeBody({ kind, port }: LargeBodyJob): Promise<L
   }
 }
 
-const UPLOAD = ["POST", "/large", LARGE_BODY_BYTES] as const;
-
 function sendLarge(socket: Socket): void {
   let awaited = LARGE_BODY_BYTES;
+  socket.write(formatClearRequest("POST", "/large", LARGE_BODY_BYTES));
   const send = (): void => {
     while (awaited > 0 && !socket.destroyed) {
       awaited -= PIECE.length;

@@ -45,7 +45,7 @@ export function createMessageReader(handler: MessageHandler): (piece: Buffer) =>
     const terminator = state === "head" ? "\r\n\r\n" : "\r\n";
     const found = bytes.indexOf(terminator, start, "latin1");
     if (found < 0) return start;
-    const text = bytes.latin1Slice(start, found);
+    const text = bytes.toString("latin1", start, found);
     if (state === "head") beginBody(text);
     else if (state === "size") beginChunk(text);
     else if (state === "chunk-end") state = "size";

@@ -12,10 +12,17 @@ export const EVENT = "event: greeting\ndata: hello\n\n";
 export const EVENTS_LAST_MS = 60;
 
 /** A message of HTTP/1.1; with a body also its length. */
-export function formatMessage(startLine: string, fields: Readonly<Record<string, string>>, body?: Uint8Array): Buffer {
+export function formatMessage(
+  startLine: string,
+  fields: Readonly<Record<string, string>>,
+  body?: Uint8Array,
+): Buffer {
   const all = body === undefined ? fields : { ...fields, "content-length": String(body.length) };
   const lines = Object.entries(all).map(([name, value]) => `${name}: ${value}\r\n`);
-  return Buffer.concat([Buffer.from(`${startLine}\r\n${lines.join("")}\r\n`, "latin1"), body ?? Buffer.alloc(0)]);
+  return Buffer.concat([
+    Buffer.from(`${startLine}\r\n${lines.join("")}\r\n`, "latin1"),
+    body ?? Buffer.alloc(0),
+  ]);
 }
 
 /** A request in the clear with the fields of an ordinary client. */
@@ -26,6 +33,8 @@ export function formatClearRequest(method: "GET" | "POST", target: string, conte
     accept: "*/*",
     "accept-encoding": "gzip, br",
     authorization: "Bearer 0123456789abcdef",
-    ...(contentLength === undefined ? {} : { "content-type": "text/plain", "content-length": String(contentLength) }),
+    ...(contentLength === undefined
+      ? {}
+      : { "content-type": "text/plain", "content-length": String(contentLength) }),
   });
 }

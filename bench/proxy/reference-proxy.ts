@@ -1,6 +1,6 @@
 /**
  * The bare reference: the least that a proxy on node:http and undici's dispatch can do, with the server's and the pool's
- * settings of ours (proxy/src/server.ts, proxy/src/forward.ts). Raw headers and bodies go both ways, with backpressure.
+ * settings of ours (proxy/src/listener.ts, proxy/src/forward.ts). Raw headers and bodies go both ways, with backpressure.
  * Nothing else: no log, no filter, no limit. This file is what figures are compared with, so it stays as it is.
  *
  * @param argv  the workload's origin; tells its port to the process that started it, and ends with it
@@ -57,7 +57,7 @@ const server = createServer(
   {
     maxHeaderSize: 64 * 1024,
     headersTimeout: 10_000,
-    requestTimeout: 120_000,
+    requestTimeout: 0,
     connectionsCheckingInterval: 5_000,
     keepAliveTimeout: 65_000,
   },

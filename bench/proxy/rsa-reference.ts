@@ -3,7 +3,14 @@
  * compared with. In both ways that Node has, each with one copy of the key per core: the thread pool (WebCrypto) and
  * worker threads. Runs one measurement at a time for the process that started it, and ends with it.
  */
-import { constants, createPrivateKey, generateKeyPairSync, privateDecrypt, publicEncrypt, webcrypto } from "node:crypto";
+import {
+  constants,
+  createPrivateKey,
+  generateKeyPairSync,
+  privateDecrypt,
+  publicEncrypt,
+  webcrypto,
+} from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { availableParallelism } from "node:os";
 import { Worker, isMainThread, parentPort, workerData } from "node:worker_threads";
@@ -62,9 +69,12 @@ async function countInPool({ pkcs8, wrapped }: WorkerInput, windowMs: number): P
 }
 
 async function countInWorkers(input: WorkerInput, windowMs: number): Promise<number> {
-  const workers = Array.from({ length: CORES }, () => new Worker(import.meta.filename, { workerData: input }));
+  const workers = Array.from(
+    { length: CORES },
+    () => new Worker(import.meta.filename, { workerData: input }),
+  );
   await Promise.all(workers.map((worker) => nextMessage(worker)));
-  for (const worker of workers) worker.postMessage(windowMs);
+  for (const worker of workers) worker.postMessage(windowMs, []);
   const counts = await Promise.all(workers.map((worker) => nextMessage(worker)));
   await Promise.all(workers.map((worker) => worker.terminate()));
   return counts.reduce((total, count) => total + count, 0);
@@ -86,9 +96,9 @@ function work({ pkcs8, wrapped }: WorkerInput): void {
       privateDecrypt({ key, ...OAEP }, wrapped);
       count += 1;
     } while (performance.now() < endMs);
-    parentPort?.postMessage(count);
+    parentPort?.postMessage(count, []);
   });
-  parentPort?.postMessage(0);
+  parentPort?.postMessage(0, []);
 }
 
 if (isMainThread) serve();

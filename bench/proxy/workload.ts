@@ -19,7 +19,10 @@ const FIELDS = {
 };
 
 const SMALL = formatMessage("HTTP/1.1 200 OK", FIELDS, SMALL_BODY);
-const LARGE_HEAD = formatMessage("HTTP/1.1 200 OK", { ...FIELDS, "content-length": String(LARGE_BODY_BYTES) });
+const LARGE_HEAD = formatMessage("HTTP/1.1 200 OK", {
+  ...FIELDS,
+  "content-length": String(LARGE_BODY_BYTES),
+});
 const EVENTS_HEAD = formatMessage("HTTP/1.1 200 OK", {
   ...FIELDS,
   "content-type": "text/event-stream",

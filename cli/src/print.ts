@@ -1,3 +1,4 @@
+import { once } from "node:events";
 import { styleText } from "node:util";
 import { isPolarisError, PolarisError } from "@polaris-cvm/sdk/errors";
 
@@ -20,6 +21,20 @@ export function escapeControls(text: string): string {
 /** Bytes of a result (a response body), as they are. */
 export function printResultBytes(bytes: Uint8Array): void {
   process.stdout.write(bytes);
+}
+
+/** Bytes of a result as they come, at the pace of whoever reads them, until the signal. */
+export async function printResultStream(
+  chunks: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): Promise<void> {
+  for await (const chunk of chunks) {
+    if (process.stdout.write(chunk)) continue;
+    await once(process.stdout, "drain", { signal }).catch((cause: unknown) => {
+      signal.throwIfAborted();
+      throw cause;
+    });
+  }
 }
 
 /** A line for the person in front of the terminal. */

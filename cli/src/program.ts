@@ -1,6 +1,7 @@
 import { Command } from "commander";
 import { completionCommand } from "./commands/completion.ts";
 import { configCommand } from "./commands/config.ts";
+import { dataCommand } from "./commands/data.ts";
 import { deployCommand } from "./commands/deploy.ts";
 import { destroyCommand } from "./commands/destroy.ts";
 import { doctorCommand } from "./commands/doctor.ts";
@@ -47,7 +48,7 @@ export function createProgram(): Command {
   const groups: readonly (readonly [string, readonly Command[]])[] = [
     ["Build:", [initCommand(), configCommand(), lockCommand()]],
     ["Deploy:", [previewCommand(), deployCommand(), destroyCommand()]],
-    ["Trust:", [verifyCommand(), requestCommand()]],
+    ["Trust:", [verifyCommand(), requestCommand(), dataCommand()]],
     ["Operate:", [statusCommand(), logsCommand(), outputsCommand(), doctorCommand(), unlockCommand()]],
     ["Polaris:", [completionCommand(), versionCommand()]],
   ];

@@ -4,6 +4,7 @@ import {
   computeBinding,
   decodeBase64Url,
   encodeHex,
+  hashPublicKey,
 } from "@polaris-cvm/sdk";
 import type { AttestationDocument } from "@polaris-cvm/sdk";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
@@ -15,19 +16,22 @@ export interface AttestationSource {
   /** `<name>/<stack>` */
   readonly stack: string;
   readonly keys: KeyProvider;
+  /** SPKI DER of the TLS key, if it was born in this process (tls-identity.ts, `bound`). */
+  readonly tlsSpki: Uint8Array | undefined;
   /** Unix socket of the token agent; without it there is no evidence. */
   readonly tokenAgentSocket: string | undefined;
   readonly nowMs: () => number;
 }
 
 /**
- * Makes the attestation document for one verifier: fresh evidence over its nonce, this stack and the public key.
+ * Makes the attestation document for one verifier: fresh evidence over its nonce, this stack, the public key and the TLS
+ * key, if it was born here.
  *
  * @param nonceText  base64url of 32 bytes, without padding; a stranger's words until this function has checked them
  * @throws {PolarisError} NONCE_INVALID, ATTESTATION_UNAVAILABLE, KEY_UNAVAILABLE, KEY_RELEASE_DENIED
  */
 export async function createAttestationDocument(
-  { stack, keys, tokenAgentSocket, nowMs }: AttestationSource,
+  { stack, keys, tlsSpki, tokenAgentSocket, nowMs }: AttestationSource,
   nonceText: string,
   signal: AbortSignal,
 ): Promise<AttestationDocument> {
@@ -42,7 +46,7 @@ export async function createAttestationDocument(
     throw new PolarisError("ATTESTATION_UNAVAILABLE", "this proxy has no token agent, and so no evidence");
   }
   const { pem, spki, keyId, origin } = await keys.publicKey(signal);
-  const binding = encodeHex(await computeBinding({ stack, nonce, spki }));
+  const binding = encodeHex(await computeBinding({ stack, nonce, spki, tlsSpki }));
   return {
     version: 1,
     stack,
@@ -52,7 +56,7 @@ export async function createAttestationDocument(
     keyOrigin: origin,
     nonce: nonceText,
     binding,
-    tlsPublicKeySha256: null,
+    tlsPublicKeySha256: tlsSpki === undefined ? null : await hashPublicKey(tlsSpki),
     evidence: [
       { type: "oidc-token", token: await requestAttestationToken(tokenAgentSocket, binding, signal) },
     ],

@@ -15,7 +15,8 @@ export interface ClientResponse {
   end(): unknown;
   end(body: string): unknown;
   setTimeout(timeoutMs: number, callback?: () => void): unknown;
-  once(event: "close" | "drain", callback: () => void): unknown;
+  on(event: "close", callback: () => void): unknown;
+  once(event: "drain", callback: () => void): unknown;
   destroy(): unknown;
 }
 
@@ -43,9 +44,9 @@ export function createClientSink(
     },
     head(head) {
       hasBody = head.hasBody;
-      const lines = [...head.fieldLines, ...ownLines];
+      let lines = ownLines.length === 0 ? head.fieldLines : [...head.fieldLines, ...ownLines];
       // Node knows that 204 and 304 have no body; 205 has to say so (RFC 9110 §15.3.6).
-      if (head.status === 205) lines.push("content-length", "0");
+      if (head.status === 205) lines = [...lines, "content-length", "0"];
       response.writeHead(head.status, lines);
     },
     data(chunk, resume) {

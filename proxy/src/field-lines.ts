@@ -10,40 +10,41 @@ export type FieldLines = readonly string[];
 /** Prefix of the proxy's own fields: they are nobody else's to send or to see. */
 const OWN_PREFIX = "polaris-";
 
+/** Takes out of a message what does not go on. */
+export type FieldFilter = (lines: FieldLines) => string[];
+
 /**
- * Field lines for the next hop: without those that end at this one (RFC 9110 §7.6.1: the fixed ones and whatever
+ * Makes the filter for the next hop: without the fields that end at this one (RFC 9110 §7.6.1: the fixed ones and whatever
  * `Connection` names), without the proxy's own, and without `dropped`.
  *
  * @param dropped  lower-case names
  */
-export function selectForwardable(lines: FieldLines, dropped: ReadonlySet<string>): string[] {
-  const connectionOptions = listConnectionOptions(lines);
-  const selected: string[] = [];
-  for (let index = 0; index < lines.length; index += 2) {
-    const name = lines[index] ?? "";
-    const lowerName = name.toLowerCase();
-    const ends =
-      HOP_BY_HOP_HEADERS.has(lowerName) ||
-      dropped.has(lowerName) ||
-      lowerName.startsWith(OWN_PREFIX) ||
-      connectionOptions?.has(lowerName) === true;
-    if (!ends) selected.push(name, lines[index + 1] ?? "");
-  }
-  return selected;
+export function createFieldFilter(dropped: Iterable<string> = []): FieldFilter {
+  const ending = new Set([...HOP_BY_HOP_HEADERS, ...dropped]);
+  return (lines) => {
+    const kept: string[] = [];
+    let options: Set<string> | undefined;
+    for (let index = 0; index < lines.length; index += 2) {
+      const name = lines[index] ?? "";
+      const lowerName = name.toLowerCase();
+      if (ending.has(lowerName)) {
+        if (lowerName === "connection") options = addConnectionOptions(options, lines[index + 1] ?? "");
+      } else if (!lowerName.startsWith(OWN_PREFIX)) {
+        kept.push(name, lines[index + 1] ?? "");
+      }
+    }
+    return options === undefined ? kept : withoutFields(kept, options);
+  };
 }
 
 /** Names in `Connection`, if there are others than the two everyday ones. */
-function listConnectionOptions(lines: FieldLines): Set<string> | undefined {
-  let options: Set<string> | undefined;
-  for (let index = 0; index < lines.length; index += 2) {
-    const name = lines[index] ?? "";
-    if (name.length !== "connection".length || name.toLowerCase() !== "connection") continue;
-    for (const option of (lines[index + 1] ?? "").toLowerCase().split(",")) {
-      const trimmed = option.trim();
-      if (trimmed === "" || trimmed === "close" || trimmed === "keep-alive") continue;
-      options ??= new Set();
-      options.add(trimmed);
-    }
+function addConnectionOptions(known: Set<string> | undefined, value: string): Set<string> | undefined {
+  let options = known;
+  for (const option of value.split(",")) {
+    const name = option.trim().toLowerCase();
+    if (name === "" || name === "close" || name === "keep-alive") continue;
+    options ??= new Set();
+    options.add(name);
   }
   return options;
 }

@@ -6,7 +6,7 @@ import type { Dispatcher } from "undici";
 import type { ClientPresence } from "./client-presence.ts";
 import { CORS_FIELDS } from "./cors.ts";
 import type { ProxySettings } from "./environment.ts";
-import { listFieldValues, selectForwardable, withoutFields } from "./field-lines.ts";
+import { createFieldFilter, listFieldValues, withoutFields } from "./field-lines.ts";
 import { readPieces } from "./request-body.ts";
 import type { Traffic } from "./traffic.ts";
 import type { AnswerSink, ClearRequest } from "./wire-format.ts";
@@ -19,8 +19,6 @@ import type { WorkloadUpgrade } from "./workload-upgrade.ts";
 const MAX_CONNECTIONS = 256;
 const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_RESPONSE_HEADER_BYTES = 64 * 1024;
-
-const NOTHING: ReadonlySet<string> = new Set();
 
 /** For whom a request is forwarded. */
 export interface Forwarding {
@@ -65,9 +63,10 @@ export function createWorkload(
     maxHeaderSize: MAX_RESPONSE_HEADER_BYTES,
   });
   // `host` is set anew for this hop; `expect` has been answered by this one.
-  const hopOnly = new Set([...Object.values(settings.headerNames), "host", "expect"]);
-  const answerDropped = settings.cors.origins.length > 0 ? CORS_FIELDS : NOTHING;
-  const hopAndLength = new Set([...hopOnly, "content-length"]);
+  const hopOnly = [...Object.values(settings.headerNames), "host", "expect"];
+  const filterStreamed = createFieldFilter(hopOnly);
+  const filterOpened = createFieldFilter([...hopOnly, "content-length"]);
+  const filterAnswer = createFieldFilter(settings.cors.origins.length > 0 ? CORS_FIELDS : []);
 
   function toOptions(
     { method, target, fieldLines, body }: ClearRequest,
@@ -80,10 +79,7 @@ export function createWorkload(
       method,
       path: target,
       // The length of an opened body is not that of the sealed one, and is set anew.
-      headers: appendForwardedFor(
-        selectForwardable(fieldLines, isStream ? hopOnly : hopAndLength),
-        peerAddress,
-      ),
+      headers: appendForwardedFor((isStream ? filterStreamed : filterOpened)(fieldLines), peerAddress),
       // undici takes any iterable of pieces, its types do not say so.
       body: isStream ? (readPieces(body, idleTimeoutMs, traffic) as unknown as Readable) : (body ?? null),
     };
@@ -92,7 +88,7 @@ export function createWorkload(
   return {
     // Async, so that what toOptions throws is a rejection.
     async forward(request, sink, forwarding) {
-      await passAnswer(pool, toOptions(request, forwarding), sink, forwarding.client, answerDropped);
+      await passAnswer(pool, toOptions(request, forwarding), sink, forwarding.client, filterAnswer);
     },
     async upgrade(request, protocol, forwarding) {
       const options = { ...toOptions(request, forwarding), upgrade: protocol };
@@ -108,7 +104,9 @@ export function createWorkload(
  * ask for the opened headers of somebody else's sealed request.
  */
 function checkMethod(method: string): void {
-  if (method === "TRACE") throw new PolarisError("REQUEST_INVALID", "TRACE is not forwarded");
+  if (method === "TRACE" || method === "CONNECT") {
+    throw new PolarisError("REQUEST_INVALID", `${method} is not forwarded`);
+  }
 }
 
 /**

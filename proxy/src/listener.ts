@@ -18,6 +18,9 @@ const KEEP_ALIVE_TIMEOUT_MS = 65_000;
 /** Connections beyond the limit that still get an answer, which says so; those beyond are cut without one. */
 const EXCESS_CONNECTIONS = 64;
 
+/** Between two looks for connections that have become idle while the proxy closes. */
+const IDLE_SWEEP_MS = 50;
+
 /** Requests at the same time on one connection of HTTP/2. */
 const MAX_STREAMS = 256;
 
@@ -38,8 +41,6 @@ export interface Listener {
   readonly connectionCount: () => number;
   /** Takes no new connections and lets the idle ones go; resolves when the last one is gone. */
   close(): Promise<void>;
-  /** Lets go of connections that have become idle after {@link close}. */
-  closeIdle(): void;
   /** Cuts every connection. */
   cut(): void;
 }
@@ -60,7 +61,8 @@ export function createListener(
     requestTimeout: 0,
     connectionsCheckingInterval: Math.min(CONNECTION_CHECK_MS, limits.headersTimeoutMs),
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
-    shouldUpgradeCallback: (request: IncomingMessage) => events.takesUpgrade(request),
+    shouldUpgradeCallback: (request: IncomingMessage) =>
+      !excess.has(request.socket) && events.takesUpgrade(request),
   };
   const server =
     tls === undefined
@@ -73,8 +75,15 @@ export function createListener(
           settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: limits.maxHeaderBytes },
         });
 
-  server.on("request", (request: ClientRequest, response: ClientResponse) => {
+  function answer(request: ClientRequest, response: ClientResponse): void {
     events.request(request, response, "stream" in request ? false : excess.has(request.socket));
+  }
+  server.on("request", answer);
+  // An expectation that is not known may be passed over (RFC 9110 §10.1.1); Node would answer by itself, without a trace.
+  server.on("checkExpectation", answer);
+  server.on("connect", (request: ClientRequest, socket: Duplex | ClientResponse, head: Buffer) => {
+    if ("stream" in request) answer(request, socket as ClientResponse);
+    else events.upgrade(request, socket as Duplex, head);
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     events.upgrade(request, socket, head);
@@ -103,12 +112,15 @@ export function createListener(
     server,
     connectionCount: () => open.size,
     async close() {
-      const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+      const { promise: closed, resolve } = Promise.withResolvers<void>();
+      server.close(() => resolve());
       for (const session of sessions) session.close();
+      // A connection that was busy when the closing began is to be let go once it is idle, and nothing tells when.
+      const sweep = setInterval(() => {
+        if ("closeIdleConnections" in server) server.closeIdleConnections();
+      }, IDLE_SWEEP_MS);
       await closed;
-    },
-    closeIdle() {
-      if ("closeIdleConnections" in server) server.closeIdleConnections();
+      clearInterval(sweep);
     },
     cut() {
       for (const socket of open) socket.destroy();

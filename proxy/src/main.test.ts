@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { readFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { createInterface } from "node:readline";
@@ -8,6 +9,9 @@ import { text } from "node:stream/consumers";
 import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 
+const manifest = JSON.parse(await readFile(new URL("../package.json", import.meta.url), "utf8")) as {
+  version: string;
+};
 const BIN = fileURLToPath(new URL("../bin/polaris-proxy.js", import.meta.url));
 
 function run(environment: Record<string, string>, ...given: string[]) {
@@ -103,14 +107,83 @@ test("--help says how to start it, and reads no environment", async () => {
   const proxy = run({ POLARIS_PROXY_PORT: "x" }, "--help");
   const [usage, outcome] = await Promise.all([proxy.stdout(), proxy.end()]);
   assert.deepEqual(outcome, { exitCode: 0, stderr: "" });
-  assert.match(usage, /^usage: polaris-proxy\n[^]*docs\/proxy\.md[^]*POLARIS_PROXY_WORKLOAD_URL/);
+  assert.match(
+    usage,
+    /^usage: polaris-proxy \[[^]*docs\/proxy\.md[^]*\nExamples:\n {2}POLARIS_PROXY_WORKLOAD_URL=/,
+  );
+  assert.ok(usage.split("\n").every((line) => line.length <= 80));
 });
 
-for (const given of [["--planted"], ["planted"], ["--help", "planted"], ["-h"], [""]]) {
+test("--version prints its own and Node's, and reads no environment", async () => {
+  const proxy = run({ POLARIS_PROXY_PORT: "x" }, "--version");
+  const [version, outcome] = await Promise.all([proxy.stdout(), proxy.end()]);
+  assert.deepEqual(outcome, { exitCode: 0, stderr: "" });
+  assert.equal(version, `polaris-proxy ${manifest.version} (Node ${process.versions.node})\n`);
+});
+
+test("--check prints what is not the default, warns on stderr, and listens nowhere", async () => {
+  const taken = createServer().listen(0, "127.0.0.1");
+  await once(taken, "listening");
+  const { port } = taken.address() as AddressInfo;
+  const proxy = run(
+    { PORT: String(port), POLARIS_PROXY_HOST: "127.0.0.1", POLARIS_PROXY_WORKLOAD_URL: "http://127.0.0.1:9" },
+    "--check",
+  );
+  const [settings, outcome] = await Promise.all([proxy.stdout(), proxy.end()]);
+  taken.close();
+  assert.equal(
+    settings,
+    `POLARIS_PROXY_PORT=${port}\nPOLARIS_PROXY_HOST=127.0.0.1\nPOLARIS_PROXY_WORKLOAD_URL=http://127.0.0.1:9\n`,
+  );
+  assert.deepEqual(outcome, {
+    exitCode: 0,
+    stderr:
+      "polaris-proxy: warning: PORT is the original proxy's name, set POLARIS_PROXY_PORT instead\n" +
+      "polaris-proxy: warning: POLARIS_PROXY_TOKEN_AGENT_SOCKET is not set: clients have to take the public key on trust\n",
+  });
+});
+
+test("--check says every problem in a line of its own, with exit code 2", async () => {
+  const proxy = run({ POLARIS_PROXY_PORT: "x", POLARIS_PROXY_COLOUR: "red" }, "--check");
+  const [settings, outcome] = await Promise.all([proxy.stdout(), proxy.end()]);
+  assert.equal(settings, "");
+  assert.deepEqual(outcome, {
+    exitCode: 2,
+    stderr:
+      "polaris-proxy: error: POLARIS_PROXY_COLOUR is not known\n" +
+      'polaris-proxy: error: POLARIS_PROXY_PORT must be an integer from 0 to 65535, got "x"\n' +
+      "polaris-proxy: error: POLARIS_PROXY_WORKLOAD_URL is required\n",
+  });
+});
+
+test("--check, like a start, ends with exit code 2 where the TLS files are not there", async () => {
+  const environment = {
+    POLARIS_PROXY_WORKLOAD_URL: "http://127.0.0.1:9",
+    POLARIS_PROXY_TLS: "files",
+    POLARIS_PROXY_TLS_CERTIFICATE: "/nonexistent/tls.crt",
+    POLARIS_PROXY_TLS_KEY: "/nonexistent/tls.key",
+  };
+  for (const given of [["--check"], []]) {
+    assert.deepEqual(await run(environment, ...given).end(), {
+      exitCode: 2,
+      stderr: "polaris-proxy: error: cannot read /nonexistent/tls.crt (ENOENT)\n",
+    });
+  }
+});
+
+for (const given of [
+  ["--planted"],
+  ["planted"],
+  ["--help", "planted"],
+  ["--check", "planted"],
+  ["-h"],
+  [""],
+]) {
   test(`the arguments ${JSON.stringify(given)} are refused and not repeated`, async () => {
     assert.deepEqual(await run({ POLARIS_PROXY_WORKLOAD_URL: "http://127.0.0.1:9" }, ...given).end(), {
       exitCode: 2,
-      stderr: "polaris-proxy: error: takes no arguments but --help: settings are in the environment\n",
+      stderr:
+        "polaris-proxy: error: takes one of --check, --help and --version, or nothing: settings are in the environment\n",
     });
   });
 }

@@ -1,5 +1,8 @@
 /** The proxy as a program: environment → key → server → listen, until it is told to stop. */
-import { PolarisError, isPolarisError } from "@polaris-cvm/sdk/errors";
+import { readFile } from "node:fs/promises";
+import { isPolarisError } from "@polaris-cvm/sdk/errors";
+import { checkEnvironment } from "./check-environment.ts";
+import { USAGE, parseCommandLine } from "./command-line.ts";
 import { loadConfig } from "./config.ts";
 import { createKeyProvider } from "./keys/create.ts";
 import type { KeyProvider } from "./keys/key-provider.ts";
@@ -9,13 +12,6 @@ import type { ProxyLog } from "./log.ts";
 import { createProxy } from "./server.ts";
 import type { Proxy } from "./server.ts";
 import { loadTlsIdentity } from "./tls-identity.ts";
-
-const USAGE = `usage: polaris-proxy
-
-Opens sealed requests, forwards them to one workload, and seals the answers.
-Takes no arguments: every setting is an environment variable, see docs/proxy.md.
-Required: POLARIS_PROXY_WORKLOAD_URL, for example http://127.0.0.1:8000
-`;
 
 function sayOnStderr(kind: "error" | "warning", text: string): void {
   process.stderr.write(`polaris-proxy: ${kind}: ${text}\n`);
@@ -41,6 +37,27 @@ async function start(): Promise<void> {
   announceKey(keys, log);
 }
 
+/** Starts nothing: says what is wrong, or which settings are not the defaults. */
+async function check(): Promise<void> {
+  try {
+    const { settings, warnings: originalNames } = loadConfig();
+    const { lines, warnings } = await checkEnvironment(settings, originalNames);
+    for (const warning of warnings) sayOnStderr("warning", warning);
+    process.stdout.write(lines.map((line) => `${line}\n`).join(""));
+  } catch (error) {
+    const problems = isPolarisError(error) ? error.details?.["problems"] : undefined;
+    if (!isPolarisError(error) || !Array.isArray(problems)) throw error;
+    for (const problem of problems) sayOnStderr("error", String(problem));
+    process.exitCode = error.exitCode;
+  }
+}
+
+async function printVersion(): Promise<void> {
+  const manifest = await readFile(new URL("../package.json", import.meta.url), "utf8");
+  const { version } = JSON.parse(manifest) as { version: string };
+  process.stdout.write(`polaris-proxy ${version} (Node ${process.versions.node})\n`);
+}
+
 /** Finishes what is in flight; a second signal ends at once, as signals do. */
 function stopOnSignal(proxy: Proxy, log: ProxyLog): void {
   const stop = async (): Promise<void> => {
@@ -59,24 +76,25 @@ function announceKey(keys: KeyProvider, log: ProxyLog): void {
   );
 }
 
-/** Arguments are not repeated: somebody may have put a secret there. */
-function checkArguments(given: readonly string[]): void {
-  if (given.length > 0)
-    throw new PolarisError("USAGE_INVALID", "takes no arguments but --help: settings are in the environment");
-}
-
 function fail(text: string, exitCode: number): never {
   sayOnStderr("error", text);
   process.exit(exitCode);
 }
 
 try {
-  const given = process.argv.slice(2);
-  if (given.length === 1 && given[0] === "--help") {
-    process.stdout.write(USAGE);
-  } else {
-    checkArguments(given);
-    await start();
+  switch (parseCommandLine(process.argv.slice(2))) {
+    case "start":
+      await start();
+      break;
+    case "check":
+      await check();
+      break;
+    case "help":
+      process.stdout.write(USAGE);
+      break;
+    case "version":
+      await printVersion();
+      break;
   }
 } catch (error) {
   if (isPolarisError(error)) fail(error.message, error.exitCode);

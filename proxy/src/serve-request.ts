@@ -5,9 +5,10 @@ import { isHttp2 } from "./client-answer.ts";
 import type { ClientResponse } from "./client-answer.ts";
 import { ClientPresence } from "./client-presence.ts";
 import type { Cors } from "./cors.ts";
+import type { FieldLines } from "./field-lines.ts";
 import type { ProxyLimits } from "./environment.ts";
 import { handleRequest } from "./handle-request.ts";
-import type { Answering, ProxyContext } from "./handle-request.ts";
+import type { ProxyContext } from "./handle-request.ts";
 import { describeFailure } from "./log.ts";
 import type { LogFields, ProxyLog } from "./log.ts";
 import type { ProxyMetrics } from "./metrics.ts";
@@ -43,20 +44,19 @@ export interface Running {
   readonly requestId: string;
   readonly traffic: Traffic;
   /** Gives the place back and writes the log line. To be called once. */
-  ended(method: string, outcome: Outcome): void;
+  ended(received: ReceivedRequest, outcome: Outcome): void;
 }
 
-/** `status`: what the client got. `failure`: why, if it is an error. `hasLeft`: the client did not wait for it. */
 export interface Outcome {
+  /** What the client got, or would have got if it had waited. */
   readonly status: number;
+  readonly hasLeft: boolean;
+  /** Why, if the answer is an error of the proxy. */
   readonly failure?: { readonly problem: Problem; readonly error: unknown };
-  readonly hasLeft?: boolean;
-  readonly isProbe?: boolean;
-  readonly traceId?: string | undefined;
 }
 
 export function createServing(context: ServingContext): Serving {
-  const { log, metrics, limits } = context;
+  const { log, metrics, limits, cors } = context;
   let requestCount = 0;
 
   function begin(): Running {
@@ -67,29 +67,20 @@ export function createServing(context: ServingContext): Serving {
     return {
       requestId,
       traffic,
-      ended(method, outcome) {
+      ended(received, outcome) {
         requestCount -= 1;
         const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
         metrics?.requestEnded(outcome.status, outcome.failure?.problem.code, durationMs, traffic);
-        logOutcome(log, outcome, { requestId, method, durationMs, ...traffic });
+        logOutcome(log, received, outcome, { requestId, durationMs, ...traffic });
       },
     };
   }
 
-  async function route(received: ReceivedRequest, answering: Answering, isExcess: boolean): Promise<void> {
-    const isSystem = isSystemTarget(received.target);
+  /** @throws {PolarisError} OVERLOADED */
+  function checkLoad(isSystem: boolean, isExcess: boolean): void {
     if (isExcess) throw new PolarisError("OVERLOADED", "more connections than the limit");
     if (requestCount > limits.maxRequests && !isSystem) {
       throw new PolarisError("OVERLOADED", "more requests at the same time than the limit");
-    }
-    const preflight = context.cors.preflightLines(received.method, received.headers);
-    if (preflight !== undefined) {
-      answering.response.writeHead(204, preflight);
-      answering.response.end();
-    } else if (isSystem) {
-      await handleSystemRequest(context.system, received, answering);
-    } else {
-      await handleRequest(context.proxy, received, answering);
     }
   }
 
@@ -99,15 +90,20 @@ export function createServing(context: ServingContext): Serving {
     async serve(request, response, isExcess) {
       const running = begin();
       const client = new ClientPresence();
-      response.once("close", () => {
+      response.on("close", () => {
         if (!isFinished(response)) client.leave();
       });
       const received = readReceived(request);
-      const ownLines = context.cors.answerLines(received.headers);
-      const facts = { isProbe: isProbeTarget(received.target), traceId: readTraceId(received.headers) };
+      const ownLines = cors.answerLines(received.headers);
+      const answering = { response, ownLines, client, traffic: running.traffic };
       try {
-        await route(received, { response, ownLines, client, traffic: running.traffic }, isExcess);
-        running.ended(received.method, { status: response.statusCode, hasLeft: client.hasLeft, ...facts });
+        const isSystem = isSystemTarget(received.target);
+        checkLoad(isSystem, isExcess);
+        const preflight = cors.preflightLines(received.method, received.headers);
+        if (preflight !== undefined) answerPreflight(response, preflight);
+        else if (isSystem) await handleSystemRequest(context.system, received, answering);
+        else await handleRequest(context.proxy, received, answering);
+        running.ended(received, { status: response.statusCode, hasLeft: client.hasLeft });
       } catch (error) {
         const problem = describeProblem(error, running.requestId);
         if (client.hasLeft || response.headersSent) {
@@ -118,22 +114,20 @@ export function createServing(context: ServingContext): Serving {
           discardRest(request, limits.bodyTimeoutMs);
         }
         const failure = { problem, error };
-        running.ended(received.method, {
-          status: problem.status,
-          failure,
-          hasLeft: client.hasLeft,
-          ...facts,
-        });
+        running.ended(received, { status: problem.status, hasLeft: client.hasLeft, failure });
       }
     },
   };
 }
 
+function answerPreflight(response: ClientResponse, lines: FieldLines): void {
+  response.writeHead(204, lines);
+  response.end();
+}
+
 /** True once the whole answer is on its way. */
 function isFinished(response: ClientResponse): boolean {
-  return isHttp2(response)
-    ? response.stream.writableFinished
-    : (response as ServerResponse).writableFinished;
+  return isHttp2(response) ? response.stream.writableFinished : (response as ServerResponse).writableFinished;
 }
 
 /** Reads what a refused client still sends, so that it gets to the answer, but not for ever. */
@@ -144,27 +138,25 @@ function discardRest(request: ClientRequest, longestMs: number): void {
   request.resume();
 }
 
-type RequestFacts = Required<Pick<LogFields, "requestId" | "method" | "durationMs" | "bytesIn" | "bytesOut">>;
+type RunningFacts = Required<Pick<LogFields, "requestId" | "durationMs" | "bytesIn" | "bytesOut">>;
 
-function logOutcome(log: ProxyLog, outcome: Outcome, facts: RequestFacts): void {
-  const { status, failure, hasLeft, isProbe, traceId } = outcome;
-  const trace = traceId === undefined ? {} : { traceId };
-  if (hasLeft === true) {
-    log.info({ event: "request-given-up", ...facts, ...trace });
+function logOutcome(
+  log: ProxyLog,
+  { method, target, headers }: ReceivedRequest,
+  { status, hasLeft, failure }: Outcome,
+  running: RunningFacts,
+): void {
+  const traceId = readTraceId(headers);
+  const facts = { method, ...running, ...(traceId !== undefined && { traceId }) };
+  if (hasLeft) {
+    log.info({ event: "request-given-up", ...facts });
   } else if (failure === undefined) {
-    const write = isProbe === true ? log.debug : log.info;
-    write({ event: "request", status, ...facts, ...trace });
+    const write = isProbeTarget(target) ? log.debug : log.info;
+    write({ event: "request", status, ...facts });
   } else if (status < 500) {
-    log.warn({ event: "request", status, code: failure.problem.code, ...facts, ...trace });
+    log.warn({ event: "request", status, code: failure.problem.code, ...facts });
   } else {
-    const { problem, error } = failure;
-    log.error({
-      event: "request",
-      status,
-      code: problem.code,
-      ...facts,
-      ...trace,
-      reason: describeFailure(error),
-    });
+    const reason = describeFailure(failure.error);
+    log.error({ event: "request", status, code: failure.problem.code, ...facts, reason });
   }
 }

@@ -10,7 +10,6 @@ import { readReceived } from "./received-request.ts";
 import type { ReceivedRequest } from "./received-request.ts";
 import type { Running, Serving } from "./serve-request.ts";
 import { isSystemTarget } from "./system-routes.ts";
-import { readTraceId } from "./trace-context.ts";
 import type { Traffic } from "./traffic.ts";
 import type { WireFormat } from "./wire-format.ts";
 
@@ -77,7 +76,6 @@ export function createUpgrades({ wire, workload, serving, maxRequests }: Upgrade
     async serve(request, socket, head) {
       const running = serving.begin();
       const received = readReceived(request);
-      const facts = { traceId: readTraceId(received.headers) };
       tunnels.add(socket);
       // Whatever happens to it closes it, too.
       socket.on("error", () => undefined);
@@ -85,18 +83,13 @@ export function createUpgrades({ wire, workload, serving, maxRequests }: Upgrade
       try {
         if (!takes(request)) throw new PolarisError("REQUEST_INVALID", "this protocol is not passed on");
         const status = await tunnel(received, socket, head, running);
-        running.ended(received.method, { status, ...facts });
+        running.ended(received, { status, hasLeft: false });
       } catch (error) {
         const problem = describeProblem(error, running.requestId);
         const hasLeft = !socket.writable;
         if (hasLeft) socket.destroy();
         else socket.end(formatLastAnswer(problem.status, problemLines(problem), problem.body));
-        running.ended(received.method, {
-          status: problem.status,
-          failure: { problem, error },
-          hasLeft,
-          ...facts,
-        });
+        running.ended(received, { status: problem.status, hasLeft, failure: { problem, error } });
       }
     },
     cut() {

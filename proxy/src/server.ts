@@ -76,10 +76,7 @@ export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: Prox
   });
   const upgrades = createUpgrades({ wire, workload, serving, maxRequests: limits.maxRequests });
   const listener = createListener(limits, tls, {
-    request(request, response, isExcess) {
-      void serving.serve(request, response, isExcess);
-      if (closing !== undefined) response.once("close", () => listener.closeIdle());
-    },
+    request: (request, response, isExcess) => void serving.serve(request, response, isExcess),
     takesUpgrade: (request) => upgrades.takes(request),
     upgrade: (request, socket, head) => void upgrades.serve(request, socket, head),
     refusal: (error) => refuseBytes(error, log, metrics),

@@ -70,8 +70,13 @@ export function isSystemTarget(target: string): boolean {
 }
 
 /** Routes that are asked every few seconds, by those who watch over the proxy. */
+const PROBE_TARGETS: ReadonlySet<string> = new Set([
+  `${SYSTEM_PATH_PREFIX}health`,
+  `${SYSTEM_PATH_PREFIX}ready`,
+]);
+
 export function isProbeTarget(target: string): boolean {
-  return target === `${SYSTEM_PATH_PREFIX}health` || target === `${SYSTEM_PATH_PREFIX}ready`;
+  return PROBE_TARGETS.has(target);
 }
 
 /**

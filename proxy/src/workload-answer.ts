@@ -2,15 +2,15 @@ import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { Dispatcher } from "undici";
 import { departure } from "./client-presence.ts";
 import type { ClientPresence } from "./client-presence.ts";
-import { selectForwardable, withoutFields } from "./field-lines.ts";
-import type { FieldLines } from "./field-lines.ts";
+import { createFieldFilter, withoutFields } from "./field-lines.ts";
+import type { FieldFilter, FieldLines } from "./field-lines.ts";
 import type { AnswerHead, AnswerSink } from "./wire-format.ts";
 
 const CONTENT_LENGTH_ONLY: ReadonlySet<string> = new Set(["content-length"]);
 const BODILESS_STATUSES: ReadonlySet<number> = new Set([204, 205, 304]);
 
 /** Fields that a trailer must not have, because they are read before the body (RFC 9110 §6.5.1). */
-const NO_TRAILERS: ReadonlySet<string> = new Set([
+const filterTrailers = createFieldFilter([
   "authorization",
   "cache-control",
   "content-encoding",
@@ -24,7 +24,7 @@ const NO_TRAILERS: ReadonlySet<string> = new Set([
 /**
  * Sends one request to the workload and gives its answer to a sink as it comes, at the sink's pace.
  *
- * @param dropped  lower-case names of fields that the answer must not have
+ * @param filter  takes out the fields of the answer that do not go on
  *
  * Rejects with WORKLOAD_UNREACHABLE, WORKLOAD_TIMEOUT, WORKLOAD_RESPONSE_INVALID, what the sink throws, or because the
  * client has left.
@@ -34,7 +34,7 @@ export function passAnswer(
   options: Dispatcher.DispatchOptions,
   sink: AnswerSink,
   client: ClientPresence,
-  dropped: ReadonlySet<string>,
+  filter: FieldFilter,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
     let hasHead = false;
@@ -46,17 +46,18 @@ export function passAnswer(
       onResponseStart(controller, status) {
         const lines = readRawLines(controller.rawHeaders);
         if (status < 200) {
-          sink.interim(status, selectForwardable(lines, dropped));
+          sink.interim(status, filter(lines));
           return;
         }
         hasHead = true;
-        sink.head(toHead(options.method, status, lines, dropped));
+        sink.head(toHead(options.method, status, filter(lines)));
       },
       onResponseData(controller, chunk) {
         if (!sink.data(chunk, () => controller.resume())) controller.pause();
       },
       onResponseEnd(controller) {
-        sink.end(selectForwardable(readRawLines(controller.rawTrailers), NO_TRAILERS));
+        const trailers = readRawLines(controller.rawTrailers);
+        sink.end(trailers.length === 0 ? trailers : filterTrailers(trailers));
         resolve();
       },
       onResponseError(_controller, error) {
@@ -66,9 +67,8 @@ export function passAnswer(
   });
 }
 
-function toHead(method: string, status: number, lines: FieldLines, dropped: ReadonlySet<string>): AnswerHead {
+function toHead(method: string, status: number, fieldLines: FieldLines): AnswerHead {
   const hasBody = method !== "HEAD" && !BODILESS_STATUSES.has(status);
-  const fieldLines = selectForwardable(lines, dropped);
   // HEAD and 304 tell the length that GET would have; 204 and 205 must not (RFC 9110 §8.6), whatever the workload says.
   if (status !== 204 && status !== 205) return { status, fieldLines, hasBody };
   return { status, fieldLines: withoutFields(fieldLines, CONTENT_LENGTH_ONLY), hasBody };
@@ -95,9 +95,13 @@ export function toWorkloadError(error: unknown, hasBegun: boolean): unknown {
   if (!hasBegun && CONNECTION_CODES.test(code)) {
     return new PolarisError("WORKLOAD_UNREACHABLE", "cannot reach the workload", { cause: error });
   }
-  // A request that undici does not take would be our mistake.
-  if (code === "UND_ERR_INVALID_ARG") return error;
+  // A request that undici does not take, or anything that is not its error, would be our mistake.
+  if (code === "UND_ERR_INVALID_ARG" || !isOfConnection(error)) return error;
   return new PolarisError("WORKLOAD_RESPONSE_INVALID", "the workload's answer is broken off or is not HTTP", {
     cause: error,
   });
+}
+
+function isOfConnection(error: unknown): boolean {
+  return error instanceof Error && ("code" in error || error.name === "HTTPParserError");
 }

@@ -2,7 +2,7 @@ import type { Duplex } from "node:stream";
 import type { Dispatcher } from "undici";
 import { departure } from "./client-presence.ts";
 import type { ClientPresence } from "./client-presence.ts";
-import { listFieldValues, selectForwardable } from "./field-lines.ts";
+import { createFieldFilter, listFieldValues } from "./field-lines.ts";
 import type { FieldLines } from "./field-lines.ts";
 import { readRawLines, toWorkloadError } from "./workload-answer.ts";
 
@@ -22,8 +22,9 @@ export interface WorkloadUpgrade {
 /** A workload that does not take a protocol says why in a few words. */
 const MAX_REFUSAL_BYTES = 64 * 1024;
 
-const NOTHING: ReadonlySet<string> = new Set();
-const CONTENT_LENGTH_ONLY: ReadonlySet<string> = new Set(["content-length"]);
+const filterSwitch = createFieldFilter();
+/** The refusal is sent on a connection that ends with it. */
+const filterRefusal = createFieldFilter(["content-length"]);
 
 /**
  * Asks the workload for another protocol.
@@ -49,7 +50,7 @@ export function upgradeAtWorkload(
         const protocol = listFieldValues(lines, "upgrade").join(", ");
         resolve({
           status,
-          fieldLines: selectForwardable(lines, NOTHING),
+          fieldLines: filterSwitch(lines),
           socket,
           protocol,
           body: Buffer.alloc(0),
@@ -57,7 +58,7 @@ export function upgradeAtWorkload(
       },
       onResponseStart(controller, status) {
         if (status < 200) return;
-        const fieldLines = selectForwardable(readRawLines(controller.rawHeaders), CONTENT_LENGTH_ONLY);
+        const fieldLines = filterRefusal(readRawLines(controller.rawHeaders));
         answer = { status, fieldLines, socket: undefined, protocol: "" };
       },
       onResponseData(controller, chunk) {

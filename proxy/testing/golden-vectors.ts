@@ -24,12 +24,12 @@ export const GOLDEN_VECTORS = JSON.parse(
 ) as GoldenVectors;
 
 /** A provider that holds the key which the golden requests are sealed to. */
-export function createContainerKeyProvider(): Promise<KeyProvider> {
+export function createContainerKeyProvider(maxQueuedUnwraps = 256): Promise<KeyProvider> {
   const der = createPrivateKey(GOLDEN_VECTORS.containerPrivateKeyPem).export({
     type: "pkcs8",
     format: "der",
   });
-  return createMemoryKeyProvider(new Uint8Array(der));
+  return createMemoryKeyProvider(new Uint8Array(der), maxQueuedUnwraps);
 }
 
 /**

@@ -7,8 +7,10 @@ import { test, type TestContext } from "node:test";
 import { setImmediate } from "node:timers/promises";
 import {
   computeBinding,
+  computeDocumentBinding,
   createNonce,
   fetchAttestationDocument,
+  hashPublicKey,
   parseAttestationDocument,
 } from "./attestation-document.ts";
 
@@ -28,24 +30,20 @@ const DOCUMENT = {
   issuedAtUnixSeconds: 1_800_000_000,
 };
 
-test("binds stack, nonce and key as SHA-256 over length-prefixed or fixed fields", async () => {
-  const sha256 = (bytes: Uint8Array): Buffer => createHash("sha256").update(bytes).digest();
-  const spki = randomBytes(550);
+const sha256 = (bytes: Uint8Array): Buffer => createHash("sha256").update(bytes).digest();
+
+test("binds stack, nonce and keys as SHA-256 over length-prefixed or fixed fields", async () => {
+  const [spki, tlsSpki] = [randomBytes(550), randomBytes(91)];
   for (const stack of ["", "hello/default", "grüße/süd", "x".repeat(300)]) {
     const name = Buffer.from(stack, "utf8");
     const length = Buffer.alloc(2);
     length.writeUInt16BE(name.length);
-    const expected = sha256(
-      Buffer.concat([
-        Buffer.from("polaris-key-binding-v1\0", "latin1"),
-        length,
-        name,
-        NONCE,
-        sha256(spki),
-        Buffer.alloc(32),
-      ]),
-    );
-    assert.deepEqual(Buffer.from(await computeBinding({ stack, nonce: NONCE, spki })), expected);
+    const domain = Buffer.from("polaris-key-binding-v1\0", "latin1");
+    const expected = (tlsSlot: Buffer): Buffer =>
+      sha256(Buffer.concat([domain, length, name, NONCE, sha256(spki), tlsSlot]));
+    const input = { stack, nonce: NONCE, spki };
+    assert.deepEqual(Buffer.from(await computeBinding(input)), expected(Buffer.alloc(32)));
+    assert.deepEqual(Buffer.from(await computeBinding({ ...input, tlsSpki })), expected(sha256(tlsSpki)));
   }
 });
 
@@ -55,6 +53,25 @@ test("binds to known bytes", async () => {
     Buffer.from(binding).toString("hex"),
     "e235688bc6b0f0e1e033ec1e9c7c2b03fe39f54a79caae0423713764afe055bf",
   );
+  const tlsSpki = Buffer.from("tls spki");
+  const withTls = { stack: "hello/default", nonce: NONCE, spki: Buffer.from("spki"), tlsSpki };
+  assert.equal(
+    Buffer.from(await computeBinding(withTls)).toString("hex"),
+    "151973e45b0a0e3f8d01989fb239ce32dd4745229462d5b0f1558c41fb374479",
+  );
+});
+
+test("computes from a document what its maker computed from the keys", async () => {
+  const [spki, tlsSpki] = [randomBytes(550), randomBytes(91)];
+  const tlsPublicKeySha256 = await hashPublicKey(tlsSpki);
+  assert.equal(tlsPublicKeySha256, `sha256:${sha256(tlsSpki).toString("hex")}`);
+  const input = { stack: "hello/default", nonce: NONCE, spki };
+  for (const [document, binding] of [
+    [{ ...DOCUMENT, tlsPublicKeySha256: null }, await computeBinding(input)],
+    [{ ...DOCUMENT, tlsPublicKeySha256 }, await computeBinding({ ...input, tlsSpki })],
+  ] as const) {
+    assert.deepEqual(await computeDocumentBinding(document, spki), binding);
+  }
 });
 
 test("refuses to bind a nonce that is not 32 bytes long or a stack that has no length", async () => {
@@ -71,13 +88,18 @@ test("makes another nonce of 32 bytes each time", () => {
   assert.notDeepEqual(first, createNonce());
 });
 
-test("reads a document of either key origin", () => {
+test("reads a document of either key origin, without and with a TLS key", () => {
   assert.deepEqual(parseAttestationDocument(DOCUMENT), DOCUMENT);
   const keyOrigin = {
     kind: "google-kms",
     keyVersion: "projects/p/locations/l/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
   };
   assert.deepEqual(parseAttestationDocument({ ...DOCUMENT, keyOrigin }), { ...DOCUMENT, keyOrigin });
+  const tlsPublicKeySha256 = `sha256:${"0c".repeat(32)}`;
+  assert.deepEqual(parseAttestationDocument({ ...DOCUMENT, tlsPublicKeySha256 }), {
+    ...DOCUMENT,
+    tlsPublicKeySha256,
+  });
 });
 
 test("refuses a document without one of its members, or with one more", async (t) => {
@@ -110,7 +132,10 @@ test("refuses members of another shape", async (t) => {
     ["a short nonce", { nonce: DOCUMENT.nonce.slice(1) }],
     ["a nonce with stray bits", { nonce: `${DOCUMENT.nonce.slice(0, -1)}d` }],
     ["a binding in upper case", { binding: DOCUMENT.binding.toUpperCase() }],
-    ["a TLS key, which this version does not know", { tlsPublicKeySha256: "00".repeat(32) }],
+    ["a bare hash of a TLS key", { tlsPublicKeySha256: "0c".repeat(32) }],
+    ["a short hash of a TLS key", { tlsPublicKeySha256: `sha256:${"0c".repeat(31)}` }],
+    ["a TLS key that is neither there nor null", { tlsPublicKeySha256: "" }],
+    ["a TLS key of false", { tlsPublicKeySha256: false }],
     ["an unknown key origin", { keyOrigin: { kind: "azure-skr" } }],
     ["a key origin as text", { keyOrigin: "ephemeral" }],
     ["an ephemeral key with a version", { keyOrigin: { kind: "ephemeral", keyVersion: "1" } }],

@@ -260,7 +260,8 @@ test("takes its input as fetch does: text, URL or Request, relative or absolute"
 
 test("refuses a request to another origin, and what cannot be a request", async (t) => {
   const proxy = await startProxy(t);
-  const { fetch } = client(proxy.url);
+  const { fetch, origin } = client(`${proxy.url}/mounted/here`);
+  assert.equal(origin, proxy.url);
   const others = [
     "https://127.0.0.1/",
     "//other.example/x",

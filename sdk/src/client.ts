@@ -11,6 +11,7 @@ import { openResponse } from "./client-response.ts";
 import { endpointUnreachable, mountUrl, parseEndpoint } from "./endpoint.ts";
 import { isPolarisError, PolarisError } from "./errors.ts";
 import { createEphemeralKeyHandler, type KeyHandler } from "./key-handler.ts";
+import { chooseFetch } from "./pinned-fetch.ts";
 import { fetchPublicKey, importPublicKey, type RecipientKey } from "./public-key.ts";
 import { orAbort, singleFlight } from "./single-flight.ts";
 import {
@@ -44,7 +45,10 @@ export type ClientOptions = ClientTrust & {
   /** The key pair that responses are sealed to. Default: one RSA-4096 pair, born with the first request. */
   readonly keyHandler?: KeyHandler;
   readonly headerNames?: Partial<HeaderNames>;
-  /** Default: the global one. */
+  /**
+   * Default: the global one, but for an `https` endpoint whose TLS key has to be the attested one a pinned one
+   * (pinned-fetch.ts). There, one that is given has to be of that kind.
+   */
   readonly fetch?: typeof globalThis.fetch;
   /** Default: the clock. */
   readonly nowUnixSeconds?: () => number;
@@ -57,13 +61,26 @@ export interface Client {
    * Like the global `fetch`, to this endpoint only. The body is sent and the response is opened in one piece. Redirects
    * are returned, not followed: following one would leave the endpoint that was verified.
    *
-   * @throws {PolarisError} VERIFICATION_FAILED and whatever verifyAttestation throws (nothing was sent then),
+   * @throws {PolarisError} VERIFICATION_FAILED and whatever verifyAttestation throws, TLS_KEY_MISMATCH if the TLS key had to
+   *   be the attested one and is another one by now (nothing was sent then),
    *   RESPONSE_NOT_SEALED, ENVELOPE_OPEN_FAILED, ENDPOINT_UNREACHABLE, REQUEST_INVALID
    * @throws the signal's reason once it is aborted
    */
   readonly fetch: (input: string | URL | Request, init?: RequestInit) => Promise<Response>;
   /** The last verification, also one that failed; `undefined` before the first and where there is none. */
   readonly verification: () => VerificationReport | undefined;
+}
+
+/** Whom a client speaks to: the key to seal to, and how to reach who has it. */
+interface Recipient {
+  readonly key: RecipientKey;
+  readonly fetch: typeof globalThis.fetch;
+}
+
+/** What goes over the wire, and over which one. */
+interface Prepared {
+  readonly wire: WireRequest;
+  readonly fetch: typeof globalThis.fetch;
 }
 
 /** Requests behind bodies that somebody still reads: an abort only gets through as long as its Request is there. */
@@ -86,28 +103,31 @@ export function createClient(options: ClientOptions): Client {
   const sealsResponses = options.responses !== "clear";
   let verification: VerificationReport | undefined;
 
-  const recipientKey = singleFlight(async (): Promise<RecipientKey> => {
-    if ("publicKey" in trust) return await importPublicKey(trust.publicKey);
+  const recipient = singleFlight(async (): Promise<Recipient> => {
+    if ("publicKey" in trust) return { key: await importPublicKey(trust.publicKey), fetch };
     // No caller's signal: many callers wait for this.
-    if ("insecureSkipVerification" in trust) return await fetchPublicKey(endpoint, { fetch });
+    if ("insecureSkipVerification" in trust) return { key: await fetchPublicKey(endpoint, { fetch }), fetch };
+    const verifiedFetch = await chooseFetch(endpoint, trust.expect.tls, options.fetch);
     verification = await verifyAttestation({
       url: endpoint,
       expectations: trust.expect,
-      fetch,
+      fetch: verifiedFetch,
       ...(options.nowUnixSeconds === undefined ? {} : { nowUnixSeconds: options.nowUnixSeconds() }),
     });
-    return trustedKey(verification);
+    return { key: trustedKey(verification), fetch: verifiedFetch };
   });
 
-  async function prepare(request: ReadRequest): Promise<WireRequest> {
-    if ("expect" in trust) await recipientKey();
+  async function prepare(request: ReadRequest): Promise<Prepared> {
+    const found = sealsRequests || "expect" in trust ? await recipient() : undefined;
     const responseKeyPem = sealsResponses ? await keyHandler.publicKeyPem() : undefined;
-    return sealsRequests
-      ? await sealRequest(request, await recipientKey(), names, responseKeyPem)
-      : passRequest(request, names, responseKeyPem);
+    const wire =
+      sealsRequests && found !== undefined
+        ? await sealRequest(request, found.key, names, responseKeyPem)
+        : passRequest(request, names, responseKeyPem);
+    return { wire, fetch: found?.fetch ?? fetch };
   }
 
-  async function send({ method, signal, source }: ReadRequest, wire: WireRequest): Promise<Response> {
+  async function send({ method, signal, source }: ReadRequest, { wire, fetch }: Prepared): Promise<Response> {
     try {
       const response = await fetch(mountUrl(endpoint) + wire.target, {
         method,
@@ -134,8 +154,8 @@ export function createClient(options: ClientOptions): Client {
     fetch: async (input, init) => {
       const request = await readRequest(endpoint, input, init);
       request.signal.throwIfAborted();
-      const wire = await orAbort(request.signal, prepare(request));
-      return await send(request, wire);
+      const prepared = await orAbort(request.signal, prepare(request));
+      return await send(request, prepared);
     },
   };
 }

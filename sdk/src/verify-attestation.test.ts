@@ -5,10 +5,11 @@ import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { SignJWT } from "jose";
+import { hashPublicKey } from "./attestation-document.ts";
 import { CHECK_IDS, type CheckId } from "./check.ts";
 import { createEphemeralKeyHandler } from "./key-handler.ts";
 import { importPublicKey } from "./public-key.ts";
-import { type Attestation, type Attester, CLAIMS, createAttester, NOW } from "./testing/attester.ts";
+import { type Attestation, CLAIMS, createAttester, NOW } from "./testing/attester.ts";
 import {
   type AttestationExpectations,
   failedChecks,
@@ -21,16 +22,20 @@ const makeKey = async () =>
   await importPublicKey(await createEphemeralKeyHandler({ modulusLength: 2048 }).publicKeyPem());
 const [key, otherKey] = await Promise.all([makeKey(), makeKey()]);
 const nonce = randomBytes(32);
+const TLS_SPKI = Buffer.from("the SPKI of a TLS key");
+const TLS_KEY = await hashPublicKey(TLS_SPKI);
+const OTHER_TLS_KEY = `sha256:${"0c".repeat(32)}`;
 
 /** Verifies what the attester says, with one thing changed on either side. */
 async function verify(
   attestation: Partial<Attestation>,
   expectations: Partial<AttestationExpectations> = {},
-  by: Attester = attester,
+  connectionKey?: string,
 ): Promise<VerificationReport> {
   return await verifyAttestation({
-    document: await by.attest({ key, nonce, ...attestation }),
+    document: await attester.attest({ key, nonce, ...attestation }),
     nonce,
+    ...(connectionKey === undefined ? {} : { tlsPublicKeySha256: connectionKey }),
     expectations: { ...attester.expectations(), ...expectations },
     nowUnixSeconds: NOW,
   });
@@ -66,6 +71,22 @@ test("trusts a key of a key service if it has the expected fingerprint", async (
   assert.deepEqual(report.keyOrigin, keyOrigin);
 });
 
+test("trusts a connection with the TLS key that the evidence is bound to", async () => {
+  const report = await verify({ tlsSpki: TLS_SPKI }, { tls: "attested" }, TLS_KEY);
+  assert.deepEqual(failedChecks(report), []);
+  assert.deepEqual(
+    report.checks.find((check) => check.id === "tls-key"),
+    { id: "tls-key", ok: true, expected: TLS_KEY, actual: TLS_KEY },
+  );
+});
+
+test("takes whatever is not a word for unbound as a demand for an attested TLS key", async () => {
+  for (const tls of [undefined, "", "Unbound"]) {
+    const report = await verify({}, { tls } as object, TLS_KEY);
+    assert.deepEqual(failedChecks(report), ["tls-key"]);
+  }
+});
+
 test("trusts a simulated machine only where that is accepted, and says so", async () => {
   const report = await verify({ claims: SIMULATED }, { ...SIMULATED_POLICY, acceptSimulated: true });
   assert.deepEqual(failedChecks(report), []);
@@ -88,6 +109,7 @@ interface Refusal {
   readonly check: CheckId;
   readonly attestation?: Partial<Attestation>;
   readonly expectations?: Partial<AttestationExpectations>;
+  readonly connectionKey?: string;
   readonly actual: string | RegExp;
 }
 
@@ -166,6 +188,49 @@ const REFUSALS: Refusal[] = [
     actual: `google-kms key ${key.keyId}`,
   },
   {
+    name: "a connection with another TLS key than the attested one",
+    check: "tls-key",
+    attestation: { tlsSpki: TLS_SPKI },
+    expectations: { tls: "attested" },
+    connectionKey: OTHER_TLS_KEY,
+    actual: OTHER_TLS_KEY,
+  },
+  {
+    name: "an attested TLS key where nobody looked at the connection's",
+    check: "tls-key",
+    attestation: { tlsSpki: TLS_SPKI },
+    expectations: { tls: "attested" },
+    actual: "none: nobody said which the connection showed",
+  },
+  {
+    name: "a document without a TLS key where one has to be attested",
+    check: "tls-key",
+    expectations: { tls: "attested" },
+    connectionKey: TLS_KEY,
+    actual: `none in the document; the connection showed ${TLS_KEY}`,
+  },
+  {
+    name: "an attested TLS key where none is expected",
+    check: "tls-key",
+    attestation: { tlsSpki: TLS_SPKI },
+    connectionKey: TLS_KEY,
+    actual: TLS_KEY,
+  },
+  {
+    name: "a document that names the TLS key of the connection, which its token is not bound to",
+    check: "key-binding",
+    attestation: { document: { tlsPublicKeySha256: TLS_KEY } },
+    expectations: { tls: "attested" },
+    connectionKey: TLS_KEY,
+    actual: /^[0-9a-f]{64}$/,
+  },
+  {
+    name: "a document that hides the TLS key which its token is bound to",
+    check: "key-binding",
+    attestation: { tlsSpki: TLS_SPKI, document: { tlsPublicKeySha256: null } },
+    actual: /^[0-9a-f]{64}$/,
+  },
+  {
     name: "another stack with good evidence of its own",
     check: "stack",
     attestation: { stack: "hello/staging" },
@@ -242,9 +307,9 @@ const REFUSALS: Refusal[] = [
   },
 ];
 
-for (const { name, check: id, attestation, expectations, actual } of REFUSALS) {
+for (const { name, check: id, attestation, expectations, connectionKey, actual } of REFUSALS) {
   test(`refuses ${name}: only "${id}" is false`, async () => {
-    const report = await verify(attestation ?? {}, expectations);
+    const report = await verify(attestation ?? {}, expectations, connectionKey);
     assert.deepEqual(failedChecks(report), [id]);
     assert.equal(report.trusted, false);
     assert.equal(report.publicKey, undefined);
@@ -289,7 +354,7 @@ test("looks into no claim of a token that the issuer did not sign", async (t) =>
       assert.equal(report.simulated, false);
       assert.deepEqual(
         report.checks.filter((check) => check.ok).map((check) => check.id),
-        ["document", "nonce", "public-key", "stack"],
+        ["document", "nonce", "public-key", "tls-key", "stack"],
       );
       const unchecked = report.checks.filter((check) => check.actual.startsWith("not checked: "));
       assert.deepEqual(failedChecks(report), ["token-signature", ...unchecked.map((check) => check.id)]);
@@ -325,6 +390,7 @@ test("says what was expected, also of the checks that hold", async () => {
   const { checks } = await verify({}, policy({ zone: "europe-west4-a" }));
   const expected = Object.fromEntries(checks.map((check) => [check.id, check.expected]));
   assert.equal(expected["public-key"], "ephemeral key: born in this start, bound by evidence");
+  assert.equal(expected["tls-key"], "no TLS key bound to the evidence");
   assert.equal(expected["tee"], "GCP_AMD_SEV_SNP");
   assert.equal(expected["secure-boot"], "on");
   assert.equal(expected["debug"], "any");

@@ -144,7 +144,8 @@ async function readEvidence(
 ): Promise<{ json: unknown; connectionKey: ConnectionKey }> {
   if ("document" in options) {
     const { document, tlsPublicKeySha256: sha256 } = options;
-    const connectionKey = sha256 === undefined ? { unknown: "nobody said which the connection showed" } : { sha256 };
+    const connectionKey =
+      sha256 === undefined ? { unknown: "nobody said which the connection showed" } : { sha256 };
     return { json: document, connectionKey };
   }
   const endpoint = parseEndpoint(options.url);

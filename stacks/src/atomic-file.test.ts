@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { createFileAtomic, stateUnwritable, writeFileAtomic, writerOfTemporaryFile } from "./atomic-file.ts";
 
 async function makeFolder(t: TestContext): Promise<string> {
@@ -28,6 +29,25 @@ test("keeps the bytes and the mode that it is given", async (t) => {
   await writeFileAtomic(path, Uint8Array.of(0, 255, 10), { mode: 0o640, durable: false });
   assert.deepEqual([...(await readFile(path))], [0, 255, 10]);
   assert.equal((await stat(path)).mode & 0o777, 0o640);
+});
+
+test("takes a file piece by piece, and leaves nothing of one that ends with an error", async (t) => {
+  const folder = await makeFolder(t);
+  const path = join(folder, "data");
+  async function* pieces(failure?: Error): AsyncGenerator<Uint8Array> {
+    yield Buffer.from("one ");
+    yield Buffer.from("two");
+    if (failure !== undefined) throw failure;
+  }
+  await writeFileAtomic(path, pieces());
+  assert.equal(await readFile(path, "utf8"), "one two");
+
+  const failure = new PolarisError("DATA_OPEN_FAILED", "cannot open data");
+  await assert.rejects(writeFileAtomic(path, pieces(failure)), failure);
+  await assert.rejects(createFileAtomic(join(folder, "other"), pieces(failure)), failure);
+  await assert.rejects(writeFileAtomic(path, pieces(new Error("outside"))), { code: "STATE_UNWRITABLE" });
+  assert.equal(await readFile(path, "utf8"), "one two");
+  assert.deepEqual(await readdir(folder), ["data"]);
 });
 
 test("of many who create one file exactly one succeeds, and its content is the one that is there", async (t) => {

@@ -1,7 +1,7 @@
 import { randomBytes } from "node:crypto";
 import { link, open, rename, rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
-import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { isPolarisError, PolarisError } from "@polaris-cvm/sdk/errors";
 
 export interface AtomicFileOptions {
   /** Permission bits; only the owner may read unless told otherwise. */
@@ -13,6 +13,9 @@ export interface AtomicFileOptions {
   readonly durable?: boolean;
 }
 
+/** What a file gets: all at once, or piece by piece. A PolarisError that the pieces end with is passed on as it is. */
+export type FileContent = string | Uint8Array | AsyncIterable<Uint8Array>;
+
 /**
  * Writes a file so that every reader, and every crash, finds the old bytes or the new ones and never a part of them.
  *
@@ -20,7 +23,7 @@ export interface AtomicFileOptions {
  */
 export async function writeFileAtomic(
   path: string,
-  data: string | Uint8Array,
+  data: FileContent,
   options: AtomicFileOptions = {},
 ): Promise<void> {
   await throughTemporaryFile(path, data, options, (temporary) => rename(temporary, path));
@@ -34,7 +37,7 @@ export async function writeFileAtomic(
  */
 export async function createFileAtomic(
   path: string,
-  data: string | Uint8Array,
+  data: FileContent,
   options: AtomicFileOptions = {},
 ): Promise<boolean> {
   return throughTemporaryFile(path, data, options, async (temporary) => {
@@ -96,7 +99,7 @@ const HINTS = new Map([
 
 async function throughTemporaryFile<T>(
   path: string,
-  data: string | Uint8Array,
+  data: FileContent,
   { mode = 0o600, durable = true }: AtomicFileOptions,
   place: (temporary: string) => Promise<T>,
 ): Promise<T> {
@@ -117,7 +120,7 @@ async function throughTemporaryFile<T>(
     await rm(temporary, { force: true }).catch(() => {
       // What cannot be written can often not be removed either; the first failure is the one to tell.
     });
-    throw stateUnwritable(path, cause);
+    throw isPolarisError(cause) ? cause : stateUnwritable(path, cause);
   }
 }
 

@@ -181,6 +181,7 @@ test("a plan says what the configuration and the lock say, each for its part", (
       env: { GREETING: "hi" },
       healthPath: "/up",
       healthTimeoutMs: 7000,
+      keyApi: false,
     },
     proxy: {
       port: undefined,

@@ -32,6 +32,8 @@ export interface Plan {
     readonly env: Readonly<Record<string, string>>;
     readonly healthPath: string | undefined;
     readonly healthTimeoutMs: number;
+    /** Whether it gets the proxy's socket, to open data that is sealed to the stack's key. */
+    readonly keyApi: boolean;
   };
   readonly proxy: {
     readonly port: number | undefined;
@@ -98,6 +100,7 @@ export function planStack(config: Config, stack: string, lock: StackLock): Plan 
       env: workload.env,
       healthPath: workload.health.path,
       healthTimeoutMs: workload.health.timeoutMs,
+      keyApi: proxy.workloadKeyApi,
     },
     proxy: {
       port: proxy.port,

@@ -104,5 +104,10 @@ export interface Target {
   ): Promise<KeptKey | undefined>;
   /** The key that is still there although the stack may not be. */
   findKey(location: StackLocation): Promise<KeptKey | undefined>;
+  /**
+   * The Unix socket by which this machine gets data opened that is sealed to the stack's key; undefined where only the
+   * workload itself does, as on every cloud.
+   */
+  findKeyApi(location: StackLocation): Promise<string | undefined>;
   unlock(location: StackLocation, options: { readonly force: boolean }): Promise<string | undefined>;
 }

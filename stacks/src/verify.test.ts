@@ -19,6 +19,7 @@ test("what is expected of an endpoint is this, to the letter", () => {
       zone: "local-a",
       serviceAccount: "account-q7w8e9@polaris-local-q7w8e9.iam.gserviceaccount.com",
     },
+    tls: "unbound",
     acceptSimulated: true,
     publicKeyFingerprint: sampleDeployment.publicKeyFingerprint,
   });
@@ -27,6 +28,10 @@ test("what is expected of an endpoint is this, to the letter", () => {
 test("simulated evidence is accepted only as the caller says", () => {
   assert.equal(planExpectations(sampleLockFile(), "staging", true).acceptSimulated, true);
   assert.equal(planExpectations(sampleLockFile(), "staging", false).acceptSimulated, false);
+});
+
+test("an attested TLS key is expected where polaris.lock says so", () => {
+  assert.equal(planExpectations(sampleLockFile({ tls: "attested" }), "staging", false).tls, "attested");
 });
 
 test("for an ephemeral key no fingerprint is expected", () => {

@@ -1,5 +1,5 @@
 import { verifyAttestation } from "@polaris-cvm/sdk";
-import type { AttestationExpectations, Check } from "@polaris-cvm/sdk";
+import type { AttestationExpectations, Check, RecipientKey } from "@polaris-cvm/sdk";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { localTrustStatements } from "./local/trust-statements.ts";
 import { simulatedHardware } from "./local/simulated-hardware.ts";
@@ -20,6 +20,8 @@ export interface StackVerification {
   readonly checks: readonly StackCheck[];
   /** Of the verified key; undefined if the evidence did not get that far. */
   readonly publicKeyFingerprint: string | undefined;
+  /** The key to seal to; only if {@link trusted}. */
+  readonly publicKey: RecipientKey | undefined;
   /** What the target proves at all, and what it leaves open. */
   readonly statements: readonly TrustStatement[];
   /** The lock file names another workload than the one that was deployed: not a matter of trust, but worth knowing. */
@@ -50,12 +52,14 @@ export async function verifyStack(request: VerificationRequest): Promise<StackVe
     signal: request.signal,
   });
   const checks: StackCheck[] = [...report.checks, checkKeyPolicy(lock, deployed)];
+  const trusted = report.trusted && checks.every((check) => check.ok);
   return {
     endpoint,
-    trusted: report.trusted && checks.every((check) => check.ok),
+    trusted,
     simulated: report.simulated,
     checks,
     publicKeyFingerprint: report.publicKey?.keyId,
+    publicKey: trusted ? report.publicKey : undefined,
     isLockAhead: deployed.workload !== lock.workload.files.sha256,
     statements: localTrustStatements(deployed.publicKeyFingerprint === null ? "ephemeral" : "hsm"),
   };
@@ -103,6 +107,7 @@ export function planExpectations(
       zone: lock.zone,
       serviceAccount: serviceAccountEmail(lock),
     },
+    tls: deployed.tls,
     acceptSimulated,
     ...(deployed.publicKeyFingerprint === null
       ? {}

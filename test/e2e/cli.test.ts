@@ -136,6 +136,8 @@ test("every command that can fail prints exactly one JSON document when it does"
     destroy: [["--yes"], "STACK_NOT_FOUND"],
     verify: [[], "EXPECTATIONS_MISSING"],
     request: [["GET", "/"], "EXPECTATIONS_MISSING"],
+    "data seal": [["polaris.yaml", "-o", "sealed"], "EXPECTATIONS_MISSING"],
+    "data open": [["sealed", "-o", "opened"], "DATA_KEY_UNAVAILABLE"],
     status: [[], "STACK_NOT_FOUND"],
     logs: [[], "STACK_NOT_FOUND"],
     outputs: [[], "STACK_NOT_FOUND"],

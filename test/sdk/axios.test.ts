@@ -1,8 +1,5 @@
 /** The interceptors in real axios, before a real proxy. */
 import assert from "node:assert/strict";
-import { once } from "node:events";
-import { connect, createServer } from "node:net";
-import type { AddressInfo, Socket } from "node:net";
 import { Readable } from "node:stream";
 import { test } from "node:test";
 import { type Client, type ClientOptions, createClient, createEphemeralKeyHandler } from "@polaris-cvm/sdk";
@@ -19,6 +16,7 @@ import {
 import { GOLDEN_VECTORS } from "../../proxy/testing/golden-vectors.ts";
 import { startProxy, startWorkload } from "../../proxy/testing/running-proxy.ts";
 import { NOW, startAttestedProxy } from "./attested-proxy.ts";
+import { startTap } from "./tap.ts";
 
 const keyHandler = createEphemeralKeyHandler({ modulusLength: 2048 });
 
@@ -41,28 +39,6 @@ async function failure(request: Promise<unknown>): Promise<AxiosError> {
   );
   assert.ok(isAxiosError(error), String(error));
   return error;
-}
-
-/** Stands between a client and a port, and remembers what the client sent. */
-async function startTap(port: number): Promise<{ url: string; sent(): string } & AsyncDisposable> {
-  const chunks: Buffer[] = [];
-  const sockets = new Set<Socket>();
-  const server = createServer((incoming) => {
-    const outgoing = connect(port, "127.0.0.1");
-    for (const socket of [incoming, outgoing]) sockets.add(socket.on("error", () => undefined));
-    incoming.on("data", (chunk: Buffer) => chunks.push(chunk)).pipe(outgoing);
-    outgoing.pipe(incoming);
-  }).listen(0, "127.0.0.1");
-  await once(server, "listening");
-  return {
-    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    sent: () => Buffer.concat(chunks).toString("latin1"),
-    async [Symbol.asyncDispose]() {
-      for (const socket of sockets) socket.destroy();
-      server.close();
-      await once(server, "close");
-    },
-  };
 }
 
 test("sends an object through the proxy and gives the answer's object", async () => {
@@ -251,6 +227,17 @@ test("opens the answers that axios rejects, too", async () => {
   assert.deepEqual(again.response?.data, { field: "name" });
 });
 
+test("returns a redirect as axios returns a failure, instead of following it", async () => {
+  await using workload = await startWorkload((_request, response) => {
+    response.writeHead(302, { location: "/elsewhere" }).end("moved");
+  });
+  await using proxy = await startProxy(workload.url);
+  const error = await failure(sealingAxios(client(proxy.url)).get("/"));
+  assert.deepEqual([error.status, error.response?.data], [302, "moved"]);
+  assert.equal(error.response?.headers["location"], "/elsewhere");
+  assert.equal(workload.seen.length, 1);
+});
+
 test("opens nothing where there is no body", async () => {
   await using workload = await startWorkload((request, response) => {
     response.writeHead(request.method === "HEAD" ? 200 : 204, { "x-kept": "yes" }).end();
@@ -290,7 +277,7 @@ test("gives up when the caller does, and when the time is over", async () => {
   const instance = sealingAxios(client(proxy.url));
   const controller = new AbortController();
   const cancelled = instance.get("/", { signal: controller.signal });
-  await arrived.promise;
+  await Promise.race([arrived.promise, cancelled]);
   controller.abort();
   await assert.rejects(cancelled, (error) => isCancel(error));
   assert.equal((await failure(instance.get("/", { timeout: 50 }))).code, "ETIMEDOUT");

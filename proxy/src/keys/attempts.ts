@@ -9,6 +9,8 @@ export interface AttemptsOptions {
   readonly isWorthWaiting: (error: unknown) => boolean;
   /** Told of every failed attempt. */
   readonly onFailure: (error: unknown) => void;
+  /** The wait after an attempt that failed; `failures` is how many did before it. Default: {@link backoffMs}. */
+  readonly delayMs?: (failures: number, error: unknown) => number;
   /** Waits between attempts. Default: real time. */
   readonly wait?: Wait;
 }
@@ -42,7 +44,7 @@ interface Waiter<Value> {
  */
 export function createAttempts<Value>(
   attempt: (signal: AbortSignal) => Promise<Value>,
-  { isWorthWaiting, onFailure, wait = waitRealTime }: AttemptsOptions,
+  { isWorthWaiting, onFailure, delayMs = backoffMs, wait = waitRealTime }: AttemptsOptions,
 ): Attempts<Value> {
   const stopping = new AbortController();
   const waiters = new Set<Waiter<Value>>();
@@ -65,7 +67,7 @@ export function createAttempts<Value>(
         if (!isWorthWaiting(error)) settle((waiter) => waiter.reject(error));
       }
       isResting = true;
-      await wait(backoffMs(failures), stopping.signal).catch(() => undefined);
+      await wait(delayMs(failures, lastFailure), stopping.signal).catch(() => undefined);
       isResting = false;
     }
     isRunning = false;

@@ -1,4 +1,4 @@
-import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { PolarisError, isPolarisError } from "@polaris-cvm/sdk/errors";
 import type { Dispatcher } from "undici";
 import type { GoogleFederatedKeySettings } from "../environment.ts";
 import { crc32c } from "./crc32c.ts";
@@ -9,27 +9,34 @@ import type { ServiceAnswer } from "./service-request.ts";
 
 const SERVICE = "the key service";
 
-/** `projects/…/cryptoKeyVersions/<n>` */
-export function keyVersionName(settings: GoogleFederatedKeySettings): string {
-  const { project, location, keyRing, key, keyVersion } = settings;
-  return `projects/${project}/locations/${location}/keyRings/${keyRing}/cryptoKeys/${key}/cryptoKeyVersions/${keyVersion}`;
+/** One version of a key in Cloud KMS. */
+export interface KmsKeyVersion {
+  /** Origin of the key service. */
+  readonly kmsUrl: string;
+  /** `projects/…/cryptoKeyVersions/<n>` */
+  readonly name: string;
+}
+
+export function kmsKeyVersion(settings: GoogleFederatedKeySettings, version: number): KmsKeyVersion {
+  const { kmsUrl, project, location, keyRing, key } = settings;
+  const name = `projects/${project}/locations/${location}/keyRings/${keyRing}/cryptoKeys/${key}/cryptoKeyVersions/${version}`;
+  return { kmsUrl, name };
 }
 
 /**
  * Fetches the public key of a version and checks that it came whole, is the one asked for, and is for RSA-OAEP-SHA256.
  *
- * @throws {PolarisError} KEY_UNAVAILABLE, KEY_RELEASE_DENIED
+ * @throws {PolarisError} KEY_UNAVAILABLE, KEY_RELEASE_DENIED; see {@link isVersionUnusable}
  */
 export async function getPublicKey(
-  settings: GoogleFederatedKeySettings,
+  { kmsUrl, name }: KmsKeyVersion,
   agent: Dispatcher,
   accessToken: string,
   signal: AbortSignal,
 ): Promise<ProviderPublicKey> {
-  const name = keyVersionName(settings);
-  const url = `${settings.kmsUrl}/v1/${name}/publicKey`;
+  const url = `${kmsUrl}/v1/${name}/publicKey`;
   const answer = await requestService(agent, { service: SERVICE, method: "GET", url, accessToken }, signal);
-  if (answer.status !== 200) throw refusalOfKeyService(answer);
+  if (answer.status !== 200) throw refusalOfKeyService(answer, name);
 
   const { pem, pemCrc32c, algorithm } = answer.json;
   if (answer.json["name"] !== name) throw damaged("another key version than the one asked for");
@@ -50,11 +57,11 @@ export async function getPublicKey(
  * Unwraps one value. Cloud KMS gives and takes a CRC-32C with every byte string; a mismatch means that bytes changed on
  * the way: asking again is safe, using them is not (Cloud KMS, "Verifying end-to-end data integrity").
  *
- * @throws {PolarisError} KEY_UNAVAILABLE, KEY_RELEASE_DENIED; ENVELOPE_OPEN_FAILED if the key service says that the
- *   ciphertext is not one
+ * @throws {PolarisError} KEY_UNAVAILABLE, KEY_RELEASE_DENIED, see {@link isVersionUnusable}; ENVELOPE_OPEN_FAILED if the
+ *   key service says that the ciphertext is not one
  */
 export async function asymmetricDecrypt(
-  settings: GoogleFederatedKeySettings,
+  { kmsUrl, name }: KmsKeyVersion,
   agent: Dispatcher,
   accessToken: string,
   wrapped: Uint8Array,
@@ -65,14 +72,14 @@ export async function asymmetricDecrypt(
     {
       service: SERVICE,
       method: "POST",
-      url: `${settings.kmsUrl}/v1/${keyVersionName(settings)}:asymmetricDecrypt`,
+      url: `${kmsUrl}/v1/${name}:asymmetricDecrypt`,
       accessToken,
       body: { ciphertext: toBase64(wrapped), ciphertextCrc32c: String(crc32c(wrapped)) },
     },
     signal,
   );
   if (answer.status === 400 && isWrongCiphertext(answer)) throw envelopeOpenFailed();
-  if (answer.status !== 200) throw refusalOfKeyService(answer);
+  if (answer.status !== 200) throw refusalOfKeyService(answer, name);
 
   const { plaintext, plaintextCrc32c, verifiedCiphertextCrc32c } = answer.json;
   if (verifiedCiphertextCrc32c !== true) throw damaged("that it has not checked the ciphertext");
@@ -97,9 +104,21 @@ function isWrongCiphertext({ json }: ServiceAnswer): boolean {
   return status === "INVALID_ARGUMENT" && !/crc32c|checksum/i.test(message);
 }
 
-function refusalOfKeyService(answer: ServiceAnswer): PolarisError {
+function refusalOfKeyService(answer: ServiceAnswer, name: string): PolarisError {
+  const isNotEnabled = answer.status === 400 && readError(answer.json).status === "FAILED_PRECONDITION";
+  if (isNotEnabled || answer.status === 404) {
+    const problem = isNotEnabled ? "is not enabled" : "is not there";
+    return new PolarisError("KEY_UNAVAILABLE", `version ${name.split("/").at(-1)} of the key ${problem}`, {
+      details: { status: answer.status, isUnusable: true },
+    });
+  }
   if (answer.status === 400) return damaged("that it cannot serve the request now");
   return refusal(SERVICE, answer);
+}
+
+/** True if the key service knows us and says that there is no such version, or that it is disabled or destroyed. */
+export function isVersionUnusable(error: unknown): boolean {
+  return isPolarisError(error) && error.details?.["isUnusable"] === true;
 }
 
 function readError(json: Readonly<Record<string, unknown>>): { status: string; message: string } {

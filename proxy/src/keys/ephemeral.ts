@@ -1,7 +1,9 @@
 import { createPrivateKey, createPublicKey, webcrypto } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { envelopeOpenFailed, readPublicKey } from "./key-provider.ts";
-import type { KeyProvider } from "./key-provider.ts";
+import { startKeyThread } from "./key-thread.ts";
+import { envelopeOpenFailed, keyUnknown, readPublicKey } from "./key-provider.ts";
+import type { KeyProvider, ProviderPublicKey } from "./key-provider.ts";
+import { createOperationQueue } from "./operation-queue.ts";
 
 /** RSA-OAEP with SHA-256 for hash and MGF1, empty label (RFC 8017 §7.1). */
 const RSA_OAEP = { name: "RSA-OAEP", hash: "SHA-256" };
@@ -12,49 +14,57 @@ const PUBLIC_EXPONENT = Uint8Array.of(1, 0, 1);
  * A key that is born here and ends with the process: what is sealed to it cannot be opened after a restart, and every
  * start has another identity, which only evidence can vouch for.
  */
-export async function createEphemeralKeyProvider(): Promise<KeyProvider> {
+export async function createEphemeralKeyProvider(maxQueuedUnwraps: number): Promise<KeyProvider> {
   const parameters = { ...RSA_OAEP, modulusLength: MODULUS_BITS, publicExponent: PUBLIC_EXPONENT };
   const pair = await webcrypto.subtle.generateKey(parameters, true, ["encrypt", "decrypt"]);
   const pkcs8 = new Uint8Array(await webcrypto.subtle.exportKey("pkcs8", pair.privateKey));
   try {
-    return await createMemoryKeyProvider(pkcs8);
+    return await createMemoryKeyProvider(pkcs8, maxQueuedUnwraps);
   } finally {
     pkcs8.fill(0);
   }
 }
 
 /**
- * Keeps a private key in memory, in one imported copy per core: a copy works on one private operation at a time, and
- * the thread pool runs as many as there are copies (measured; one copy alone keeps one core busy, whatever its callers do).
+ * Keeps a private key in memory, in one thread per core: all cores work on private operations and the event loop on none.
  *
  * @param pkcs8  PKCS #8 in DER; not kept, the caller may overwrite it
  */
-export async function createMemoryKeyProvider(pkcs8: Uint8Array<ArrayBuffer>): Promise<KeyProvider> {
-  const copies = await Promise.all(
-    Array.from({ length: availableParallelism() }, () =>
-      webcrypto.subtle.importKey("pkcs8", pkcs8, RSA_OAEP, false, ["decrypt"]),
-    ),
+export async function createMemoryKeyProvider(
+  pkcs8: Uint8Array,
+  maxQueuedUnwraps: number,
+): Promise<KeyProvider> {
+  const publicKey = derivePublicKey(pkcs8);
+  const threads = await Promise.all(
+    Array.from({ length: availableParallelism() }, () => startKeyThread(pkcs8)),
   );
-  const der = Buffer.from(pkcs8);
-  const privateKey = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
-  der.fill(0);
-  const pem = createPublicKey(privateKey).export({ type: "spki", format: "pem" });
-  const publicKey = readPublicKey(pem, { kind: "ephemeral" });
-  let turn = 0;
+  const operations = createOperationQueue(threads, maxQueuedUnwraps);
 
   return {
     kind: "ephemeral",
     publicKey: async () => publicKey,
-    async unwrap(wrapped) {
+    async unwrap(wrapped, keyId, signal) {
+      if (keyId !== undefined && keyId !== publicKey.keyId) throw keyUnknown();
       if (wrapped.length !== publicKey.modulusBytes) throw envelopeOpenFailed();
-      turn = (turn + 1) % copies.length;
-      const copy = copies[turn] as webcrypto.CryptoKey;
-      try {
-        return new Uint8Array(await webcrypto.subtle.decrypt(RSA_OAEP, copy, new Uint8Array(wrapped)));
-      } catch {
-        throw envelopeOpenFailed();
-      }
+      const value = await operations.run((thread) => thread.unwrap(wrapped), signal);
+      if (value === undefined) throw envelopeOpenFailed();
+      return value;
     },
-    close: () => undefined,
+    privateOperations: () => operations.counts(),
+    close() {
+      for (const thread of threads) thread.stop();
+    },
   };
+}
+
+/** @throws {Error} of OpenSSL if it is no private key */
+function derivePublicKey(pkcs8: Uint8Array): ProviderPublicKey {
+  const der = Buffer.from(pkcs8);
+  try {
+    const privateKey = createPrivateKey({ key: der, format: "der", type: "pkcs8" });
+    const pem = createPublicKey(privateKey).export({ type: "spki", format: "pem" });
+    return readPublicKey(pem, { kind: "ephemeral" });
+  } finally {
+    der.fill(0);
+  }
 }

@@ -142,6 +142,7 @@ async function createWorld({
     keyRing: "ring",
     key: "key",
     keyVersion: 1,
+    olderKeyVersions: [],
     audience:
       "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/pool/providers/attested",
     ...(serviceAccount !== undefined && { serviceAccount }),
@@ -155,6 +156,7 @@ async function createWorld({
   let waits = 0;
   const keys = createGoogleFederatedKeyProvider(settings, {
     onFailure: (error) => failures.push(error),
+    maxQueuedUnwraps: 256,
     nowMs: () => nowMs,
     wait: async (_delayMs, signal) => {
       await onWait?.(++waits, tokenFile);
@@ -183,7 +185,7 @@ const codesOf = (failures: readonly unknown[]): unknown[] =>
 test("the attestation token becomes an access token, and that opens what was wrapped", async () => {
   await using world = await createWorld();
   const value = Buffer.from("a content key");
-  assert.deepEqual(Buffer.from(await world.keys.unwrap(wrap(value), NEVER)), value);
+  assert.deepEqual(Buffer.from(await world.keys.unwrap(wrap(value), undefined, NEVER)), value);
 
   const form = new URLSearchParams(world.services.last(STS)?.body);
   assert.equal(form.get("grant_type"), "urn:ietf:params:oauth:grant-type:token-exchange");
@@ -205,14 +207,14 @@ test("the public key is the key service's, is named by its version and is asked 
 
 test("forty unwraps at once share one exchange", async () => {
   await using world = await createWorld();
-  await Promise.all(Array.from({ length: 40 }, () => world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER)));
+  await Promise.all(Array.from({ length: 40 }, () => world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER)));
   assert.equal(world.services.count(STS), 1);
   assert.equal(world.services.count(DECRYPT), 40);
 });
 
 test("with a service account, its token is what the key service sees", async () => {
   await using world = await createWorld({ serviceAccount: "user@my-keys.iam.gserviceaccount.com" });
-  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
   const impersonation = world.services.last(":generateAccessToken");
   assert.equal(impersonation?.authorization, "Bearer access-1");
   assert.match(impersonation?.route ?? "", /\/serviceAccounts\/user@my-keys\.iam\.gserviceaccount\.com:/);
@@ -311,11 +313,11 @@ test("a value that got damaged on the way is asked for again, and given up after
   ];
   await using world = await createWorld();
   world.services.answer(DECRYPT, ...damaged);
-  assert.deepEqual(Buffer.from(await world.keys.unwrap(wrap(value), NEVER)), value);
+  assert.deepEqual(Buffer.from(await world.keys.unwrap(wrap(value), undefined, NEVER)), value);
   assert.equal(world.services.count(DECRYPT), 4);
 
   world.services.answer(DECRYPT, ...damaged, [200, { ...good, plaintext: "AAAA" }], [200, good]);
-  await assert.rejects(world.keys.unwrap(wrap(value), NEVER), { code: "KEY_UNAVAILABLE" });
+  await assert.rejects(world.keys.unwrap(wrap(value), undefined, NEVER), { code: "KEY_UNAVAILABLE" });
   assert.equal(world.services.count(DECRYPT), 8);
 });
 
@@ -325,7 +327,7 @@ test("a ciphertext that the key service calls invalid is the sender's fault, and
     400,
     { error: { status: "INVALID_ARGUMENT", message: "Decryption failed: the ciphertext is invalid." } },
   ]);
-  await assert.rejects(world.keys.unwrap(Buffer.alloc(512, 1), NEVER), {
+  await assert.rejects(world.keys.unwrap(Buffer.alloc(512, 1), undefined, NEVER), {
     code: "ENVELOPE_OPEN_FAILED",
     message: "cannot open envelope",
   });
@@ -334,38 +336,38 @@ test("a ciphertext that the key service calls invalid is the sender's fault, and
 
 test("a wrapped key of the wrong length never reaches the key service", async () => {
   await using world = await createWorld();
-  await assert.rejects(world.keys.unwrap(Buffer.alloc(511), NEVER), { code: "ENVELOPE_OPEN_FAILED" });
-  await assert.rejects(world.keys.unwrap(Buffer.alloc(513), NEVER), { code: "ENVELOPE_OPEN_FAILED" });
+  await assert.rejects(world.keys.unwrap(Buffer.alloc(511), undefined, NEVER), { code: "ENVELOPE_OPEN_FAILED" });
+  await assert.rejects(world.keys.unwrap(Buffer.alloc(513), undefined, NEVER), { code: "ENVELOPE_OPEN_FAILED" });
   assert.equal(world.services.count(DECRYPT), 0);
 });
 
 test("a principal without a grant and a disabled version are told apart", async () => {
   await using world = await createWorld();
   world.services.answer(DECRYPT, [403, { error: { status: "PERMISSION_DENIED" } }]);
-  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER), { code: "KEY_RELEASE_DENIED" });
+  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER), { code: "KEY_RELEASE_DENIED" });
   world.services.answer(DECRYPT, ...repeat(4, [400, { error: { status: "FAILED_PRECONDITION" } }]));
-  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER), { code: "KEY_UNAVAILABLE" });
+  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER), { code: "KEY_UNAVAILABLE" });
 });
 
 test("a token that the key service does not know any more is exchanged anew, once", async () => {
   await using world = await createWorld();
-  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
   world.services.answer(DECRYPT, [401, {}]);
-  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
   assert.equal(world.services.last(DECRYPT)?.authorization, "Bearer access-2");
 
   world.services.answer(DECRYPT, [401, {}], [401, {}]);
-  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER), { code: "KEY_RELEASE_DENIED" });
+  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER), { code: "KEY_RELEASE_DENIED" });
   assert.equal(world.services.count(STS), 3);
 });
 
 test("a token is renewed before its end, and the old one serves until then", async () => {
   await using world = await createWorld();
-  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
   world.passSeconds(3600 - 200);
-  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
-  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
-  await world.keys.unwrap(wrap(Buffer.alloc(32)), NEVER);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
   assert.equal(world.services.count(STS), 2);
   assert.equal(world.services.count(PUBLIC_KEY), 1);
 });

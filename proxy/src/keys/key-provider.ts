@@ -2,6 +2,7 @@ import { createHash, createPublicKey } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import type { KeyOrigin } from "@polaris-cvm/sdk";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
+import type { OperationCounts } from "./operation-queue.ts";
 
 /** The public half of the key that clients seal to. */
 export interface ProviderPublicKey {
@@ -16,7 +17,7 @@ export interface ProviderPublicKey {
   readonly modulusBytes: number;
 }
 
-/** Holds one RSA key or the right to use one. It sees wrapped keys, never bodies. */
+/** Holds RSA keys or the right to use them: one that clients seal to, and older ones. It sees wrapped keys, never bodies. */
 export interface KeyProvider {
   readonly kind: "ephemeral" | "google-federated";
   /**
@@ -29,10 +30,17 @@ export interface KeyProvider {
   /**
    * Unwraps one RSA-OAEP(SHA-256)-wrapped value.
    *
-   * Rejects as {@link publicKey} does. A wrong ciphertext is not a failure of the provider: it rejects with
-   * ENVELOPE_OPEN_FAILED, for a wrong length before any private operation.
+   * Rejects as {@link publicKey} does, and with OVERLOADED if too many wait already or `signal` aborts before its turn. A
+   * wrong ciphertext is not a failure of the provider: it rejects with ENVELOPE_OPEN_FAILED, for a length of no key before
+   * any private operation.
+   *
+   * @param keyId  names the key (`sha256:<64 lowercase hex>`): KEY_UNKNOWN before any private operation if it is none of
+   *   ours. `undefined`: the sender did not say; tried with the newest key first. That costs one private operation for the
+   *   newest key, n for the nth, and as many as there are keys for what opens with none.
    */
-  unwrap(wrapped: Uint8Array, signal: AbortSignal): Promise<Uint8Array>;
+  unwrap(wrapped: Uint8Array, keyId: string | undefined, signal: AbortSignal): Promise<Uint8Array>;
+  /** Private operations now. */
+  privateOperations(): OperationCounts;
   /** Ends what runs in the background. */
   close(): void;
 }
@@ -59,4 +67,12 @@ function modulusBytesOf(key: KeyObject): number {
 /** The one error for everything that is wrong inside cryptography, with one text (RFC 7516 §11.5). */
 export function envelopeOpenFailed(): PolarisError {
   return new PolarisError("ENVELOPE_OPEN_FAILED", "cannot open envelope");
+}
+
+/** For a message that is sealed to a key which is none of ours, or none any more. */
+export function keyUnknown(): PolarisError {
+  return new PolarisError(
+    "KEY_UNKNOWN",
+    "the message is sealed to a key that this proxy does not have: ask for its public key again",
+  );
 }

@@ -64,9 +64,14 @@ export function createPinnedTransport(timeouts: typeof TIMEOUTS = TIMEOUTS): Pin
   return Object.assign(fetch, { tlsPublicKeySha256: () => agent.pinned });
 }
 
-function openRequest({ url, method, headers }: Request, byteCount: number, agent: PinningAgent): ClientRequest {
+function openRequest(
+  { url, method, headers }: Request,
+  byteCount: number,
+  agent: PinningAgent,
+): ClientRequest {
   for (const [name] of headers) {
-    if (HOP_BY_HOP_HEADERS.has(name)) throw fetchFailed(new Error(`header ${name} belongs to the connection`));
+    if (HOP_BY_HOP_HEADERS.has(name))
+      throw fetchFailed(new Error(`header ${name} belongs to the connection`));
   }
   const fields = Object.fromEntries(headers);
   // Node leaves it out for methods that seldom have a body, and the body would look like the next request.
@@ -89,7 +94,8 @@ function refuseRedirect({ redirect }: Request, { statusCode }: IncomingMessage):
 function createResponse(message: IncomingMessage, body: ReadableStream | null): Response {
   const { statusCode = 0, statusMessage = "", rawHeaders } = message;
   const headers = new Headers();
-  for (let at = 0; at + 1 < rawHeaders.length; at += 2) headers.append(rawHeaders[at] ?? "", rawHeaders[at + 1] ?? "");
+  for (let at = 0; at + 1 < rawHeaders.length; at += 2)
+    headers.append(rawHeaders[at] ?? "", rawHeaders[at + 1] ?? "");
   return new Response(body, { status: statusCode, statusText: statusMessage, headers });
 }
 

@@ -11,13 +11,17 @@ type OnConnection = (error: Error | null, socket?: Duplex) => void;
  * after its key has been looked at.
  */
 export class PinningAgent extends Agent {
-  /** `sha256:<64 lowercase hex>` of the SPKI that every connection has to show; `undefined` before the first. */
-  pinned: string | undefined;
+  #pinned: string | undefined;
   readonly #connectTimeoutMs: number;
 
   constructor(connectTimeoutMs: number) {
     super({ keepAlive: true });
     this.#connectTimeoutMs = connectTimeoutMs;
+  }
+
+  /** `sha256:<64 lowercase hex>` of the SPKI that every connection has to show; `undefined` before the first. */
+  get pinned(): string | undefined {
+    return this.#pinned;
   }
 
   /** Opens a connection for node:https and gives it to `done` once its key is the pinned one. */
@@ -41,13 +45,13 @@ export class PinningAgent extends Agent {
       clearTimeout(timer);
       socket.off("error", done);
       const shown = readPeerKey(socket);
-      this.pinned ??= shown;
-      if (shown !== undefined && shown === this.pinned) {
+      this.#pinned ??= shown;
+      if (shown !== undefined && shown === this.#pinned) {
         done(null, socket);
         return;
       }
       socket.destroy();
-      done(mismatch(`${host}:${port}`, this.pinned, shown));
+      done(mismatch(`${host}:${port}`, this.#pinned, shown));
     });
   }
 }

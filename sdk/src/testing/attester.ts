@@ -4,6 +4,7 @@ import {
   type AttestationDocument,
   computeBinding,
   ENVELOPE_ALGORITHM,
+  hashPublicKey,
 } from "../attestation-document.ts";
 import { encodeBase64Url } from "../base64.ts";
 import { encodeHex } from "../hex.ts";
@@ -22,6 +23,8 @@ export interface Attestation {
   /** The key that the evidence is bound to. */
   readonly key: RecipientKey;
   readonly nonce: Uint8Array;
+  /** SPKI of a TLS key that the evidence is bound to. */
+  readonly tlsSpki?: Uint8Array;
   readonly claims?: Record<string, unknown>;
   readonly document?: Partial<Record<keyof AttestationDocument, unknown>>;
 }
@@ -43,8 +46,8 @@ export async function createAttester(keyId = "signer-1"): Promise<Attester> {
   return {
     jwks,
     sign,
-    attest: async ({ stack = STACK, key, nonce, claims, document }) => {
-      const binding = encodeHex(await computeBinding({ stack, nonce, spki: key.spki }));
+    attest: async ({ stack = STACK, key, nonce, tlsSpki, claims, document }) => {
+      const binding = encodeHex(await computeBinding({ stack, nonce, spki: key.spki, tlsSpki }));
       return {
         version: 1,
         stack,
@@ -54,7 +57,7 @@ export async function createAttester(keyId = "signer-1"): Promise<Attester> {
         keyOrigin: { kind: "ephemeral" },
         nonce: encodeBase64Url(nonce),
         binding,
-        tlsPublicKeySha256: null,
+        tlsPublicKeySha256: tlsSpki === undefined ? null : await hashPublicKey(tlsSpki),
         evidence: [{ type: "oidc-token", token: await sign({ ...CLAIMS, eat_nonce: binding, ...claims }) }],
         issuedAtUnixSeconds: NOW,
         ...document,
@@ -72,6 +75,7 @@ export async function createAttester(keyId = "signer-1"): Promise<Attester> {
         instanceId: "7330000000000000001",
         serviceAccount: "vm@project.iam.gserviceaccount.com",
       },
+      tls: "unbound",
       acceptSimulated: false,
     }),
   };

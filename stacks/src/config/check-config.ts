@@ -8,7 +8,12 @@ import type { ConfigProblem } from "./problems.ts";
  */
 export function checkConfig(merged: unknown): ConfigProblem[] {
   if (!isMap(merged)) return [];
-  return [...checkVariableNames(merged), ...checkWorkload(merged), ...checkPorts(merged)];
+  return [
+    ...checkVariableNames(merged),
+    ...checkWorkload(merged),
+    ...checkPorts(merged),
+    ...checkKeyApi(merged),
+  ];
 }
 
 function checkVariableNames(merged: unknown): ConfigProblem[] {
@@ -58,6 +63,20 @@ function checkPorts(merged: unknown): ConfigProblem[] {
       path: ["proxy", "port"],
       part: "value",
       message: "proxy.port: workload.port is the same; the endpoint and the workload need a port each",
+    },
+  ];
+}
+
+function checkKeyApi(merged: unknown): ConfigProblem[] {
+  const isOn = valueAt(merged, ["proxy", "workloadKeyApi"]) === true;
+  if (!isOn || valueAt(merged, ["key", "kind"]) !== "ephemeral") return [];
+  return [
+    {
+      code: "CONFIG_INVALID",
+      path: ["proxy", "workloadKeyApi"],
+      part: "value",
+      message:
+        "proxy.workloadKeyApi: key.kind is ephemeral, so what is sealed to the key could not be opened after the next start of the proxy",
     },
   ];
 }

@@ -13,6 +13,7 @@ const TYPE_WORDS: Readonly<Record<string, string>> = {
   string: "text",
   int: "a whole number",
   number: "a whole number",
+  boolean: "true or false",
   array: "a list",
   object: "a map",
   record: "a map",

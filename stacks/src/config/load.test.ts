@@ -62,6 +62,7 @@ test("fills in every default of the smallest file", () => {
       tls: "off",
       cors: { origins: [] },
       limits: { maxBodyMb: 32, answerTimeout: "60s" },
+      workloadKeyApi: false,
       allowFrom: ["0.0.0.0/0"],
     },
     key: { kind: "hsm", onDestroy: "keep" },
@@ -253,6 +254,19 @@ test("refuses wrong values with what was expected and what stands there", () => 
   ];
   for (const [line, message] of cases)
     assertProblem(`${MINIMAL}${line}\n`, { message: `polaris.yaml:${message}` });
+});
+
+test("refuses a key API for a key that is gone at the next start, for the stack that has both", () => {
+  const message =
+    "proxy.workloadKeyApi: key.kind is ephemeral, so what is sealed to the key could not be opened after the next start of the proxy";
+  const both = `${MINIMAL}proxy: { workloadKeyApi: true }\nkey: { kind: ephemeral }\n`;
+  assertProblem(both, { message: `polaris.yaml:4:26: ${message}` });
+  const text = `${MINIMAL}proxy: { workloadKeyApi: true }\nstacks: { dev: { key: { kind: ephemeral } } }\n`;
+  assertProblem(text, { stack: "dev", message: `polaris.yaml:4:26: ${message}` });
+  assert.equal(parseConfig(text, { fileName: "f" }).config.proxy.workloadKeyApi, true);
+  assertProblem(`${MINIMAL}proxy: { workloadKeyApi: yes }\n`, {
+    message: "polaris.yaml:4:26: proxy.workloadKeyApi: expected true or false, got text",
+  });
 });
 
 test("refuses wrong values of the local target", () => {

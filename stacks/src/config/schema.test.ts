@@ -118,6 +118,7 @@ const TYPES: Record<string, (value: unknown) => boolean> = {
   object: isObject,
   array: Array.isArray,
   string: (value) => typeof value === "string",
+  boolean: (value) => typeof value === "boolean",
   integer: Number.isInteger,
   number: (value) => typeof value === "number",
 };
@@ -221,6 +222,8 @@ const sections = {
         { maxBodyMb: fc.integer({ min: 1, max: 256 }), answerTimeout: duration },
         { ...optional, noNullPrototype: true },
       ),
+      // True is not for every kind of key.
+      workloadKeyApi: fc.constant(false),
       allowFrom: fc.subarray(["0.0.0.0/0", "203.0.113.0/24", "2001:db8::/32"], { minLength: 1 }),
     },
     { ...optional, noNullPrototype: true },
@@ -354,6 +357,7 @@ proxy:
   limits:
     maxBodyMb: 32
     answerTimeout: 60s
+  workloadKeyApi: false
   allowFrom:
     - 0.0.0.0/0
 key:

@@ -160,6 +160,10 @@ const proxy = z.strictObject({
     })
     .prefault({})
     .meta({ description: "What one request may take. The proxy's other limits have fixed values." }),
+  workloadKeyApi: z.boolean().default(false).meta({
+    description:
+      "Whether the workload can open data that is sealed to the stack's key: it gets a Unix socket of the proxy, in POLARIS_KEY_API_SOCKET. Needs key.kind hsm.",
+  }),
   allowFrom: z
     .array(cidrFormat)
     .min(1)

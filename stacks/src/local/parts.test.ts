@@ -149,6 +149,21 @@ test("the workload gets HOST, PORT and its own variables, and nothing of ours", 
   assert.equal(workload.cwd, samplePaths.projectDir);
 });
 
+test("with the key API on, the proxy listens on a private socket and tells the workload where, otherwise neither", () => {
+  const plan = planOf("proxy: { workloadKeyApi: true }");
+  const { keyApiSocket, socketDir } = samplePaths;
+  assert.equal(keyApiSocket, `${socketDir}/key-api.sock`);
+  assert.equal(proxySettings(plan).workloadKeyApiSocket, keyApiSocket);
+  assert.equal(partOf("workload", plan).env["POLARIS_KEY_API_SOCKET"], keyApiSocket);
+  assert.deepEqual(partOf("proxy", plan).probes.at(-1), { kind: "socket", path: keyApiSocket });
+
+  const off = planOf();
+  assert.equal(proxySettings(off).workloadKeyApiSocket, undefined);
+  for (const { env, probes } of planParts(off, samplePaths, CHOICES)) {
+    assert.ok(!JSON.stringify([env, probes]).includes(keyApiSocket));
+  }
+});
+
 test("nobody's variable moves the workload off the loopback interface or its port", () => {
   const plan = planOf();
   const workload = partOf("workload", {

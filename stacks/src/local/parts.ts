@@ -73,7 +73,12 @@ function planWorkload(plan: Plan, paths: StackPaths, choices: LocalChoices): Par
     command: [...workload.run],
     cwd: paths.projectDir,
     ambient: workloadAmbient,
-    env: { ...workload.env, HOST: "127.0.0.1", PORT: String(port) },
+    env: {
+      ...workload.env,
+      HOST: "127.0.0.1",
+      PORT: String(port),
+      ...(workload.keyApi && { POLARIS_KEY_API_SOCKET: paths.keyApiSocket }),
+    },
     secrets,
     probes: [
       workload.healthPath === undefined
@@ -111,6 +116,7 @@ function planProxy(plan: Plan, paths: StackPaths, { state, tlsFilesSha256 }: Loc
       cors: { origins: proxy.corsOrigins },
       tls: planTls(plan, paths),
       tokenAgentSocket: paths.tokenAgentSocket,
+      ...(workload.keyApi && { workloadKeyApiSocket: paths.keyApiSocket }),
       key:
         key.kind === "ephemeral"
           ? { kind: "ephemeral" }
@@ -129,7 +135,10 @@ function planProxy(plan: Plan, paths: StackPaths, { state, tlsFilesSha256 }: Loc
               iamCredentialsUrl: trustUrl(state),
             },
     }),
-    probes: [{ kind: "http", url: `${endpoint}/polaris-container/ready`, expect: "200" }],
+    probes: [
+      { kind: "http", url: `${endpoint}/polaris-container/ready`, expect: "200" },
+      ...(workload.keyApi ? [{ kind: "socket", path: paths.keyApiSocket } as const] : []),
+    ],
     readyTimeoutMs: OWN_PART_READY_MS,
     // It reads them when it starts: a renewed certificate needs another process.
     ...(tlsFilesSha256 !== undefined && { identity: tlsFilesSha256 }),

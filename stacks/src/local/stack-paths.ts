@@ -28,6 +28,8 @@ export interface StackPaths {
    */
   readonly socketDir: string;
   readonly tokenAgentSocket: string;
+  /** Where the proxy serves its key API, if it does. */
+  readonly keyApiSocket: string;
 }
 
 /** @throws {PolarisError} STATE_CORRUPT if the project folder cannot be looked at */
@@ -50,6 +52,7 @@ export function stackPaths(givenProjectDir: string, stack: string): StackPaths {
     tokenFile: join(stackDir, "token", "attestation-token"),
     socketDir,
     tokenAgentSocket: join(socketDir, "token-agent.sock"),
+    keyApiSocket: join(socketDir, "key-api.sock"),
   };
 }
 

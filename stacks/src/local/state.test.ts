@@ -7,7 +7,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { stackPaths } from "./stack-paths.ts";
 import type { StackPaths } from "./stack-paths.ts";
-import { createStackFolders, removeState, saveState } from "./state.ts";
+import { createStackFolders, loadState, removeState, saveState } from "./state.ts";
 
 async function makeStack(t: TestContext): Promise<StackPaths> {
   const folder = await mkdtemp(join(tmpdir(), "polaris-state-"));
@@ -23,6 +23,15 @@ async function makeStack(t: TestContext): Promise<StackPaths> {
   });
   return paths;
 }
+
+test("remembers whether the endpoint has TLS; a state of before TLS has none", async (t) => {
+  const paths = await makeStack(t);
+  const state = await loadState(paths);
+  assert.equal(state?.scheme, "https");
+  const { scheme: _scheme, ...before } = state;
+  await writeFile(paths.state, JSON.stringify(before));
+  assert.deepEqual(await loadState(paths), { ...before, scheme: "http" });
+});
 
 test("removes the state and the folder of sockets, and keeps the key", async (t) => {
   const paths = await makeStack(t);

@@ -50,6 +50,7 @@ export const localTarget: Target = {
   readLog: ({ projectDir, stack }, options) => readLog(stackPaths(projectDir, stack).stackDir, options),
   destroy,
   findKey: async ({ projectDir, stack }) => findKey(stackPaths(projectDir, stack)),
+  findKeyApi: async ({ projectDir, stack }) => findKeyApi(stackPaths(projectDir, stack)),
   unlock: ({ projectDir, stack }, options) => breakStackLock(stackPaths(projectDir, stack).stackDir, options),
 };
 
@@ -151,6 +152,7 @@ async function readDeployment(
     target: "local",
     endpoint: localEndpoint(state),
     encryption: { requests: plan.proxy.encryptRequests, responses: plan.proxy.encryptResponses },
+    tls: plan.proxy.tls.mode === "attested" ? "attested" : "unbound",
     onDestroy: plan.key.onDestroy,
     publicKeyFingerprint: facts.key?.publicKeyFingerprint ?? null,
     keyVersion: facts.key?.version ?? null,
@@ -230,6 +232,11 @@ async function listKeyRings(paths: StackPaths): Promise<string[]> {
 
 async function findKey(paths: StackPaths): Promise<KeptKey | undefined> {
   return (await listKeyRings(paths)).length > 0 ? { where: paths.trustDir } : undefined;
+}
+
+/** A socket that nobody listens on any more says so itself. */
+function findKeyApi({ keyApiSocket }: StackPaths): string | undefined {
+  return existsSync(keyApiSocket) ? keyApiSocket : undefined;
 }
 
 /** With other names in polaris.lock the stack gets another key: that must not happen unnoticed. */

@@ -27,6 +27,7 @@ const DEPLOYED: DeployedStack = {
   target: "local",
   endpoint: "http://127.0.0.1:3000",
   encryption: { requests: "required", responses: "optional" },
+  tls: "attested",
   onDestroy: "keep",
   publicKeyFingerprint: SHA256,
   keyVersion: "projects/p/locations/local/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
@@ -121,6 +122,14 @@ test("refuses what is not a lock as polaris writes it", () => {
     [
       edited((lock) => ({ ...lock, deployed: { dev: { ...DEPLOYED, endpoint: "file:///etc/passwd" } } })),
       notLock("deployed.dev.endpoint"),
+    ],
+    [
+      edited((lock) => ({ ...lock, deployed: { dev: { ...DEPLOYED, tls: "off" } } })),
+      notLock("deployed.dev.tls"),
+    ],
+    [
+      edited((lock) => ({ ...lock, deployed: { dev: { ...DEPLOYED, tls: undefined } } })),
+      notLock("deployed.dev.tls"),
     ],
     [
       edited((lock) => ({ ...lock, deployed: { dev: { ...DEPLOYED, jwks: { keys: [] } } } })),

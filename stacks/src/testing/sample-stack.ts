@@ -40,6 +40,7 @@ export const sampleDeployment: DeployedStack = {
   target: "local",
   endpoint: "http://127.0.0.1:40003",
   encryption: { requests: "required", responses: "optional" },
+  tls: "unbound",
   onDestroy: "keep",
   publicKeyFingerprint: `sha256:${"3d".repeat(32)}`,
   keyVersion: "projects/p/locations/local/keyRings/r/cryptoKeys/k/cryptoKeyVersions/1",
