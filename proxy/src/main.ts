@@ -22,14 +22,16 @@ async function start(): Promise<void> {
   for (const warning of warnings) sayOnStderr("warning", warning);
 
   const log = createLog(settings.logLevel);
-  const keys = await createKeyProvider(settings.key, (error) => {
+  const sayKeyNotYet = (error: unknown): void => {
     const code = isPolarisError(error) ? error.code : "INTERNAL";
     log.warn({ event: "key-not-yet", keyProvider: settings.key.kind, code, reason: describeFailure(error) });
-  });
+  };
+  const keys = await createKeyProvider(settings.key, sayKeyNotYet, settings.limits.maxQueuedUnwraps);
   const tls = settings.tls.mode === "off" ? undefined : await loadTlsIdentity(settings.tls);
   const proxy = createProxy({ settings, keys, log, ...(tls !== undefined && { tls }) });
   stopOnSignal(proxy, log);
   const { port, metricsPort } = await proxy.listen().catch((error: unknown) => {
+    if (isPolarisError(error)) throw error;
     fail(describeListenFailure(error, settings), 1);
   });
   log.info({ event: "listening", port, keyProvider: keys.kind });

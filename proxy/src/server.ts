@@ -17,6 +17,7 @@ import { createServing } from "./serve-request.ts";
 import { createUpgrades } from "./serve-upgrade.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
 import { createWireV1 } from "./wire-v1.ts";
+import { createWorkloadKeyApi } from "./workload-key-api.ts";
 
 export interface ProxyOptions {
   readonly settings: ProxySettings;
@@ -34,7 +35,7 @@ export interface ProxyPorts {
 }
 
 export interface Proxy {
-  /** Begins to listen. Rejects with Node's error if it cannot have a port. */
+  /** Begins to listen. Rejects with Node's error if it cannot have a port, with STATE_UNWRITABLE for the workload's socket. */
   listen(): Promise<ProxyPorts>;
   /** Takes no new connections, finishes the requests in flight, lets go of workload and key. */
   close(): Promise<void>;
@@ -42,7 +43,7 @@ export interface Proxy {
 
 /** Puts a proxy together; nothing listens yet. */
 export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: ProxyOptions): Proxy {
-  const { stack, tokenAgentSocket, limits, metricsPort } = settings;
+  const { stack, tokenAgentSocket, limits, metricsPort, workloadKeyApiSocket } = settings;
   const wire = createWireV1(settings);
   const workload = createWorkload(settings);
   const memory = createBodyMemory(limits);
@@ -74,6 +75,10 @@ export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: Prox
     log,
     metrics,
   });
+  const workloadKeyApi =
+    workloadKeyApiSocket === undefined
+      ? undefined
+      : createWorkloadKeyApi({ socketPath: workloadKeyApiSocket, keys, log });
   const upgrades = createUpgrades({ wire, workload, serving, maxRequests: limits.maxRequests });
   const listener = createListener(limits, tls, {
     request: (request, response, isExcess) => void serving.serve(request, response, isExcess),
@@ -92,12 +97,13 @@ export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: Prox
       await listener.close();
       clearTimeout(deadline);
     }
-    await workload.close();
+    await Promise.all([workload.close(), workloadKeyApi?.close()]);
     keys.close();
   }
 
   return {
     async listen() {
+      await workloadKeyApi?.listen();
       listener.server.listen({ port: settings.port, host: settings.host });
       await once(listener.server, "listening");
       const { port } = listener.server.address() as AddressInfo;

@@ -24,7 +24,7 @@ export interface Attestation {
   readonly key: RecipientKey;
   readonly nonce: Uint8Array;
   /** SPKI of a TLS key that the evidence is bound to. */
-  readonly tlsSpki?: Uint8Array;
+  readonly tlsSpki?: Uint8Array | undefined;
   readonly claims?: Record<string, unknown>;
   readonly document?: Partial<Record<keyof AttestationDocument, unknown>>;
 }
