@@ -27,7 +27,7 @@ stacks: { dev: { key: { kind: ephemeral }, proxy: { workloadKeyApi: false } } }
 /** Opens what is posted to /open, and says where it was told to ask for keys. */
 const WORKLOAD = `
 import { createServer } from "node:http";
-import { Readable } from "node:stream";
+import { buffer } from "node:stream/consumers";
 import { openData } from ${JSON.stringify(SDK)};
 import { createDataKeyUnwrap } from ${JSON.stringify(NODE_SDK)};
 const socketPath = process.env.POLARIS_KEY_API_SOCKET;
@@ -37,7 +37,8 @@ async function answer(request, response) {
   if (request.url !== "/open") return response.writeHead(404).end("the workload has no such page");
   try {
     const context = request.headers["x-context"];
-    const opened = openData(Readable.toWeb(request), createDataKeyUnwrap({ socketPath }), { context });
+    // Whole, before anything can fail: a request that is read half blocks its connection.
+    const opened = openData(await buffer(request), createDataKeyUnwrap({ socketPath }), { context });
     response.end(Buffer.from(await new Response(opened).arrayBuffer()));
   } catch (error) {
     response.writeHead(422).end(error.code);
