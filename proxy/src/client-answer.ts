@@ -1,5 +1,7 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
+import { TLSSocket } from "node:tls";
+import { departure } from "./client-presence.ts";
 import type { FieldLines } from "./field-lines.ts";
 import type { Traffic } from "./traffic.ts";
 import type { AnswerSink } from "./wire-format.ts";
@@ -14,9 +16,9 @@ export interface ClientResponse {
   write(chunk: Buffer): boolean;
   end(): unknown;
   end(body: string): unknown;
-  setTimeout(timeoutMs: number, callback?: () => void): unknown;
+  setTimeout(timeoutMs: number): unknown;
   on(event: "close", callback: () => void): unknown;
-  once(event: "drain", callback: () => void): unknown;
+  once(event: "drain" | "timeout", callback: () => void): unknown;
   destroy(): unknown;
 }
 
@@ -34,8 +36,13 @@ export function createClientSink(
 ): AnswerSink {
   let hasBody = true;
 
+  let isWatched = false;
+
+  /** From now on, until the timeout is set to 0. */
   function cutWhenIdle(): void {
-    response.setTimeout(idleTimeoutMs, () => response.destroy());
+    if (!isWatched) response.once("timeout", () => response.destroy());
+    isWatched = true;
+    response.setTimeout(idleTimeoutMs);
   }
 
   return {
@@ -68,6 +75,19 @@ export function createClientSink(
   };
 }
 
+/** Ends an answer in the middle, so that it never looks complete. */
+export function cutOff(response: ClientResponse): void {
+  if (isHttp2(response)) {
+    // Without an error, the stream would end as if nothing were wrong.
+    response.destroy(departure());
+    return;
+  }
+  const { req, socket } = response as ServerResponse;
+  // An answer to HTTP/1.0 ends with the connection, so that the connection has to end in another way.
+  if (req.httpVersion === "1.0" && socket !== null && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
+  else response.destroy();
+}
+
 function sendInterim(response: ClientResponse, status: number, fieldLines: FieldLines): void {
   if (response.headersSent) return;
   const headers = toHeaderObject(fieldLines);
@@ -87,7 +107,7 @@ export function isHttp2(response: ClientResponse): response is Http2ServerRespon
 }
 
 function toHeaderObject(fieldLines: FieldLines): OutgoingHttpHeaders {
-  const headers: Record<string, string[]> = {};
+  const headers = Object.create(null) as Record<string, string[]>;
   for (let index = 0; index < fieldLines.length; index += 2) {
     (headers[(fieldLines[index] ?? "").toLowerCase()] ??= []).push(fieldLines[index + 1] ?? "");
   }

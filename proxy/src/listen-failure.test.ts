@@ -19,3 +19,10 @@ for (const [code, text] of CASES) {
     assert.equal(describeListenFailure(error, { host: "h", port: 80 }), text);
   });
 }
+
+test("a taken port of the metrics is told by its own variable", () => {
+  const settings = { host: "127.0.0.1", port: 3000, metricsPort: 9464 };
+  const taken = (port: number): Error => Object.assign(new Error("taken"), { code: "EADDRINUSE", port });
+  assert.match(describeListenFailure(taken(9464), settings), /^port 9464 .*POLARIS_PROXY_METRICS_PORT/);
+  assert.match(describeListenFailure(taken(3000), settings), /^port 3000 .*POLARIS_PROXY_PORT/);
+});

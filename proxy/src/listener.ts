@@ -1,8 +1,8 @@
-import { STATUS_CODES, createServer } from "node:http";
+import { STATUS_CODES, ServerResponse, createServer } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import { createSecureServer } from "node:http2";
-import type { Http2SecureServer, ServerHttp2Session } from "node:http2";
-import type { Socket } from "node:net";
+import type { Http2SecureServer, Http2ServerResponse, ServerHttp2Session } from "node:http2";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ClientRequest } from "./received-request.ts";
 import type { ClientResponse } from "./client-answer.ts";
@@ -24,6 +24,9 @@ const IDLE_SWEEP_MS = 50;
 /** Requests at the same time on one connection of HTTP/2. */
 const MAX_STREAMS = 256;
 
+/** Longest that a client whose bytes were refused may take to read why: cut off at once, it might not get to it. */
+const LINGER_MS = 2_000;
+
 /** What the listener hands on. */
 export interface ListenerEvents {
   /** @param isExcess  the request came on a connection beyond the limit */
@@ -33,6 +36,8 @@ export interface ListenerEvents {
   upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
   /** Bytes that are no request, on a connection that can still be answered. @returns the whole answer */
   refusal(error: NodeJS.ErrnoException): string;
+  /** Bytes that are not what a body must be, in the middle of it. */
+  brokenBody(request: IncomingMessage, error: NodeJS.ErrnoException): void;
 }
 
 /** The proxy's port: HTTP/1.1, or TLS with HTTP/1.1 and HTTP/2 behind it. */
@@ -50,12 +55,23 @@ export function createListener(
   tls: TlsIdentity | undefined,
   events: ListenerEvents,
 ): Listener {
+  /** TCP connections, also those that are still to speak TLS. */
+  const accepted = new Set<Duplex>();
+  /** Connections of clients that can be answered. */
   const open = new Set<Duplex>();
-  const excess = new WeakSet<Duplex>();
   const sessions = new Set<ServerHttp2Session>();
+  const excess = new WeakSet<Duplex | ServerHttp2Session>();
+  /** The last response on each connection of HTTP/1: what the parser refuses belongs to its request, or comes behind it. */
+  const latest = new WeakMap<Duplex, ServerResponse>();
+  const refused = new WeakSet<Duplex>();
+  let isClosing = false;
 
-  const options = {
+  const http1 = {
     maxHeaderSize: limits.maxHeaderBytes,
+    // Node would leave out the fields above its limit without a word; the limit in bytes is enough of one.
+    maxHeadersCount: 0,
+    // Answered as every other bad request is, and not by Node.
+    requireHostHeader: false,
     headersTimeout: limits.headersTimeoutMs,
     // Bodies have limits of their own: a long one in the clear takes as long as it takes.
     requestTimeout: 0,
@@ -66,27 +82,45 @@ export function createListener(
   };
   const server =
     tls === undefined
-      ? createServer(options)
+      ? createServer(http1)
       : createSecureServer({
-          ...options,
           ...tlsServerOptions(tls),
+          handshakeTimeout: limits.headersTimeoutMs,
           allowHTTP1: true,
           maxSessionMemory: 10,
           settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: limits.maxHeaderBytes },
         });
+  // A server of HTTP/2 takes most of this as properties only, and a plain one some of it.
+  Object.assign(server, http1);
 
-  function answer(request: ClientRequest, response: ClientResponse): void {
-    events.request(request, response, "stream" in request ? false : excess.has(request.socket));
-  }
-  server.on("request", answer);
-  // An expectation that is not known may be passed over (RFC 9110 §10.1.1); Node would answer by itself, without a trace.
-  server.on("checkExpectation", answer);
-  server.on("connect", (request: ClientRequest, socket: Duplex | ClientResponse, head: Buffer) => {
-    if ("stream" in request) answer(request, socket as ClientResponse);
-    else events.upgrade(request, socket as Duplex, head);
+  const serve = (request: ClientRequest, response: ClientResponse): void => {
+    const isHttp2 = "stream" in request;
+    const isExcess = excess.has((isHttp2 ? request.stream.session : request.socket) ?? request.socket);
+    if (!isHttp2) latest.set(request.socket, response as ServerResponse);
+    response.once("close", () => {
+      // A connection that was busy when the closing began is let go once it is idle.
+      if (isClosing && "closeIdleConnections" in server) server.closeIdleConnections();
+      if (isHttp2 && isExcess) request.stream.session?.close();
+    });
+    events.request(request, response, isExcess);
+  };
+  server.on("request", serve);
+  // An expectation that Node does not know is no reason to refuse a request (RFC 9110 §10.1.1).
+  server.on("checkExpectation", serve);
+  server.on("connect", (request: ClientRequest, other: Duplex | Http2ServerResponse, head: Buffer) => {
+    if ("stream" in request) serve(request, other as Http2ServerResponse);
+    else events.upgrade(request, other as Duplex, head);
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    events.upgrade(request, socket, head);
+    const isTaken = http1.shouldUpgradeCallback(request);
+    const hasBody = "content-length" in request.headers || "transfer-encoding" in request.headers;
+    if (isTaken || hasBody) events.upgrade(request, socket, head);
+    else serve(request, respondOn(request, socket as Socket));
+  });
+
+  server.on("connection", (socket: Socket) => {
+    accepted.add(socket);
+    socket.once("close", () => accepted.delete(socket));
   });
   server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
     open.add(socket);
@@ -98,34 +132,84 @@ export function createListener(
     session.once("close", () => sessions.delete(session));
     // What one stream does wrong has ended that stream; the session's own errors end the session.
     session.on("error", () => undefined);
-    if (open.size > limits.maxConnections) session.destroy();
+    // Its connection is counted after this.
+    if (open.size >= limits.maxConnections) excess.add(session);
+    closeWhenIdle(session, limits.headersTimeoutMs);
   });
+
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
-    if (error.code === "ECONNRESET" || !socket.writable) socket.destroy();
-    else socket.end(events.refusal(error));
+    // Whatever comes behind bytes that were refused is thrown away.
+    if (refused.has(socket)) return;
+    refused.add(socket);
+    const response = latest.get(socket);
+    if (error.code === "ECONNRESET" || !socket.writable || !open.has(socket)) {
+      socket.destroy();
+    } else if (response?.req.complete === false) {
+      response.shouldKeepAlive = false;
+      response.once("close", () => endSoon(socket));
+      events.brokenBody(response.req, error);
+    } else if (response?.writableEnded === false) {
+      response.once("close", () => endSoon(socket, error));
+    } else {
+      endSoon(socket, error);
+    }
   });
+
+  function endSoon(socket: Duplex, error?: NodeJS.ErrnoException): void {
+    if (!socket.writable) {
+      socket.destroy();
+      return;
+    }
+    socket.end(error === undefined ? "" : events.refusal(error));
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+    socket.once("close", () => clearTimeout(timer));
+  }
+
   server.maxConnections = limits.maxConnections + EXCESS_CONNECTIONS;
-  // Node would leave out the fields above its limit without a word; the limit in bytes is enough of one.
-  if ("maxHeadersCount" in server) server.maxHeadersCount = 0;
 
   return {
     server,
     connectionCount: () => open.size,
     async close() {
-      const { promise: closed, resolve } = Promise.withResolvers<void>();
-      server.close(() => resolve());
+      isClosing = true;
+      const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
       for (const session of sessions) session.close();
-      // A connection that was busy when the closing began is to be let go once it is idle, and nothing tells when.
-      const sweep = setInterval(() => {
-        if ("closeIdleConnections" in server) server.closeIdleConnections();
-      }, IDLE_SWEEP_MS);
+      // Node waits for the first request of a connection that was opened in advance.
+      for (const socket of open) if (socket instanceof Socket && socket.bytesRead === 0) socket.destroy();
       await closed;
-      clearInterval(sweep);
     },
     cut() {
-      for (const socket of open) socket.destroy();
+      for (const socket of accepted) socket.destroy();
     },
   };
+}
+
+/** Node does so for HTTP/1 alone. @param firstRequestMs  how long the first request may take */
+function closeWhenIdle(session: ServerHttp2Session, firstRequestMs: number): void {
+  let streamCount = 0;
+  session.setTimeout(firstRequestMs);
+  session.on("stream", (stream) => {
+    streamCount += 1;
+    session.setTimeout(KEEP_ALIVE_TIMEOUT_MS);
+    stream.once("close", () => (streamCount -= 1));
+  });
+  session.on("timeout", () => {
+    if (streamCount === 0) session.close();
+  });
+}
+
+/**
+ * A response to a request that Node before 24.9 takes for granted to go on in another protocol, as it does for TLS until
+ * 26: it knows no `shouldUpgradeCallback`.
+ */
+function respondOn(request: IncomingMessage, socket: Socket): ServerResponse {
+  const response = new ServerResponse(request);
+  response.shouldKeepAlive = false;
+  response.assignSocket(socket);
+  socket.on("error", () => undefined);
+  socket.on("drain", () => response.emit("drain"));
+  response.once("finish", () => socket.end());
+  return response;
 }
 
 /** The text of a whole HTTP/1.1 answer after which the connection ends. */

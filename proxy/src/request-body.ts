@@ -3,12 +3,21 @@ import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { departure } from "./client-presence.ts";
 import type { Traffic } from "./traffic.ts";
 
+/** Bodies of which no more can come, and why, though their clients are still there to be told. */
+const broken = new WeakMap<Readable, PolarisError>();
+
+/** Says that no more of a body can come, to whoever reads it or is going to. */
+export function breakBody(body: Readable, error: PolarisError): void {
+  broken.set(body, error);
+  if (body.listenerCount("error") > 0) body.emit("error", error);
+}
+
 /**
  * The pieces of a client's body as they come, read when the workload can take them. Unlike the stream itself, it can be
  * given up without cutting the client off, who is still to read the answer.
  *
  * @param idleTimeoutMs  longest wait for the client; while the workload is behind, nobody counts the time
- * Throws REQUEST_TIMEOUT, or an Error if the client goes away in the middle.
+ * Throws REQUEST_TIMEOUT, what {@link breakBody} says, or an Error if the client goes away in the middle.
  */
 export async function* readPieces(
   body: Readable,
@@ -35,7 +44,7 @@ function waitForMore(body: Readable, idleTimeoutMs: number): Promise<void> {
       settle(new PolarisError("REQUEST_TIMEOUT", `nothing of the body came for ${idleTimeoutMs} ms`));
     }, idleTimeoutMs);
     const more = (): void => settle();
-    const gone = (): void => settle(departure());
+    const gone = (): void => settle(broken.get(body) ?? departure());
     function settle(error?: Error): void {
       clearTimeout(timer);
       body.off("readable", more).off("end", more).off("error", gone).off("close", gone);
@@ -43,6 +52,6 @@ function waitForMore(body: Readable, idleTimeoutMs: number): Promise<void> {
       else reject(error);
     }
     body.on("readable", more).on("end", more).on("error", gone).on("close", gone);
-    if (body.destroyed && !body.readableEnded) gone();
+    if (broken.has(body) || (body.destroyed && !body.readableEnded)) gone();
   });
 }

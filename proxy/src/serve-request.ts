@@ -1,7 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
-import { isHttp2 } from "./client-answer.ts";
+import { cutOff, isHttp2 } from "./client-answer.ts";
 import type { ClientResponse } from "./client-answer.ts";
 import { ClientPresence } from "./client-presence.ts";
 import type { Cors } from "./cors.ts";
@@ -107,7 +107,7 @@ export function createServing(context: ServingContext): Serving {
       } catch (error) {
         const problem = describeProblem(error, running.requestId);
         if (client.hasLeft || response.headersSent) {
-          response.destroy();
+          cutOff(response);
         } else {
           const lastLines = isExcess && !isHttp2(response) ? ["connection", "close"] : [];
           sendProblem(response, problem, [...ownLines, ...lastLines]);

@@ -13,6 +13,7 @@ import { createMetricsServer } from "./metrics-server.ts";
 import { createMetrics } from "./metrics.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import { describeProblem, problemLines } from "./problem.ts";
+import { breakBody } from "./request-body.ts";
 import { createServing } from "./serve-request.ts";
 import { createUpgrades } from "./serve-upgrade.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
@@ -85,6 +86,9 @@ export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: Prox
     takesUpgrade: (request) => upgrades.takes(request),
     upgrade: (request, socket, head) => void upgrades.serve(request, socket, head),
     refusal: (error) => refuseBytes(error, log, metrics),
+    brokenBody: (request, cause) => {
+      breakBody(request, new PolarisError("REQUEST_INVALID", "the body is not what HTTP lets it be", { cause }));
+    },
   });
 
   async function close(): Promise<void> {
@@ -113,19 +117,18 @@ export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: Prox
   };
 }
 
-/** Statuses for what Node's parser refuses before there is a request. */
-const PARSER_STATUSES: Readonly<Record<string, 408 | 431>> = {
-  ERR_HTTP_REQUEST_TIMEOUT: 408,
-  HPE_HEADER_OVERFLOW: 431,
-};
-
 /** @returns the answer to bytes that are no request */
-function refuseBytes(error: NodeJS.ErrnoException, log: ProxyLog, metrics: ProxyMetrics | undefined): string {
+function refuseBytes(
+  cause: NodeJS.ErrnoException,
+  log: ProxyLog,
+  metrics: ProxyMetrics | undefined,
+): string {
   const requestId = randomUUID();
-  const refusal = new PolarisError("REQUEST_INVALID", "what came is not a request that this proxy reads", {
-    cause: error,
-  });
-  const problem = describeProblem(refusal, requestId, PARSER_STATUSES[error.code ?? ""]);
+  const refusal =
+    cause.code === "ERR_HTTP_REQUEST_TIMEOUT"
+      ? new PolarisError("REQUEST_TIMEOUT", "the headers of a request did not come in time", { cause })
+      : new PolarisError("REQUEST_INVALID", "what came is not a request that this proxy reads", { cause });
+  const problem = describeProblem(refusal, requestId, cause.code === "HPE_HEADER_OVERFLOW" ? 431 : undefined);
   metrics?.requestEnded(problem.status, problem.code, 0, { bytesIn: 0, bytesOut: 0 });
   log.warn({ event: "request", requestId, status: problem.status, code: problem.code });
   return formatLastAnswer(problem.status, problemLines(problem), problem.body);

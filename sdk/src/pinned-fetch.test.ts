@@ -3,6 +3,7 @@ import { fileURLToPath } from "node:url";
 import { test } from "node:test";
 import { build } from "esbuild";
 import { chooseFetch, createPinnedFetch, readConnectionKey } from "./pinned-fetch.ts";
+import type * as Sdk from "./index.ts";
 import { createAttester } from "./testing/attester.ts";
 
 const HTTPS = new URL("https://endpoint.example");
@@ -62,7 +63,7 @@ test("says in a bundle for browsers that the key cannot be seen there, and asks 
   assert.doesNotMatch(bundle, /node:|rejectUnauthorized/);
   const sdk = (await import(
     `data:text/javascript;base64,${Buffer.from(bundle).toString("base64")}`
-  )) as typeof import("./index.ts");
+  )) as typeof Sdk;
 
   const refusal = {
     code: "EXPECTATIONS_MISSING",
