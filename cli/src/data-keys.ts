@@ -84,10 +84,11 @@ async function readPrivateFile(path: string): Promise<string> {
   }
 }
 
-/** The key API of a proxy, at a socket of this machine. */
-export async function connectKeyApi(socketPath: string): Promise<DataKeyUnwrap> {
+/** The key API of a proxy, at a socket of this machine, until the signal. */
+export async function connectKeyApi(socketPath: string, signal: AbortSignal): Promise<DataKeyUnwrap> {
   const { createDataKeyUnwrap } = await import("@polaris-cvm/sdk/node");
-  return createDataKeyUnwrap({ socketPath });
+  const unwrap = createDataKeyUnwrap({ socketPath });
+  return async (request) => await unwrap({ ...request, signal });
 }
 
 /**
@@ -113,5 +114,5 @@ export async function connectStackKeyApi(
       },
     );
   }
-  return { unwrap: await connectKeyApi(socketPath), location };
+  return { unwrap: await connectKeyApi(socketPath, context.signal), location };
 }

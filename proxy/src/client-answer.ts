@@ -19,7 +19,7 @@ export interface ClientResponse {
   setTimeout(timeoutMs: number): unknown;
   on(event: "close", callback: () => void): unknown;
   once(event: "drain" | "timeout", callback: () => void): unknown;
-  destroy(): unknown;
+  destroy(error?: Error): unknown;
 }
 
 /**
@@ -40,7 +40,7 @@ export function createClientSink(
 
   /** From now on, until the timeout is set to 0. */
   function cutWhenIdle(): void {
-    if (!isWatched) response.once("timeout", () => response.destroy());
+    if (!isWatched) response.once("timeout", () => cutOff(response));
     isWatched = true;
     response.setTimeout(idleTimeoutMs);
   }

@@ -49,6 +49,8 @@ export async function handleRequest(
   if (exchange.isClear) return await workload.forward(received, sink, forwarding);
 
   const share = memory.share();
+  // A sealed answer is in memory until the client has taken it.
+  response.on("close", () => share.giveBack());
   const means: Means = {
     unwrap: createUnwrap(keys, client),
     async readBody(body) {
@@ -61,8 +63,9 @@ export async function handleRequest(
   try {
     const clear = await exchange.open(received, means);
     await workload.forward(clear, exchange.seal(sink, means), forwarding);
-  } finally {
+  } catch (error) {
     share.giveBack();
+    throw error;
   }
 }
 

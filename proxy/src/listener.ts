@@ -1,8 +1,8 @@
 import { STATUS_CODES, ServerResponse, createServer } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import { createSecureServer } from "node:http2";
-import type { Http2SecureServer, Http2ServerResponse, ServerHttp2Session } from "node:http2";
-import { Socket } from "node:net";
+import type { Http2SecureServer, Http2Session, ServerHttp2Session } from "node:http2";
+import type { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { ClientRequest } from "./received-request.ts";
 import type { ClientResponse } from "./client-answer.ts";
@@ -58,13 +58,12 @@ export function createListener(
   /** TCP connections, also those that are still to speak TLS. */
   const accepted = new Set<Duplex>();
   /** Connections of clients that can be answered. */
-  const open = new Set<Duplex>();
+  const open = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
-  const excess = new WeakSet<Duplex | ServerHttp2Session>();
+  const excess = new WeakSet<Duplex | Http2Session>();
   /** The last response on each connection of HTTP/1: what the parser refuses belongs to its request, or comes behind it. */
   const latest = new WeakMap<Duplex, ServerResponse>();
   const refused = new WeakSet<Duplex>();
-  let isClosing = false;
 
   const http1 = {
     maxHeaderSize: limits.maxHeaderBytes,
@@ -93,29 +92,29 @@ export function createListener(
   // A server of HTTP/2 takes most of this as properties only, and a plain one some of it.
   Object.assign(server, http1);
 
-  const serve = (request: ClientRequest, response: ClientResponse): void => {
-    const isHttp2 = "stream" in request;
-    const isExcess = excess.has((isHttp2 ? request.stream.session : request.socket) ?? request.socket);
-    if (!isHttp2) latest.set(request.socket, response as ServerResponse);
-    response.once("close", () => {
-      // A connection that was busy when the closing began is let go once it is idle.
-      if (isClosing && "closeIdleConnections" in server) server.closeIdleConnections();
-      if (isHttp2 && isExcess) request.stream.session?.close();
-    });
-    events.request(request, response, isExcess);
-  };
-  server.on("request", serve);
-  // An expectation that Node does not know is no reason to refuse a request (RFC 9110 §10.1.1).
-  server.on("checkExpectation", serve);
-  server.on("connect", (request: ClientRequest, other: Duplex | Http2ServerResponse, head: Buffer) => {
-    if ("stream" in request) serve(request, other as Http2ServerResponse);
+  function answer(request: ClientRequest, response: ClientResponse): void {
+    if ("stream" in request) {
+      const { session } = request.stream;
+      const isExcess = session !== undefined && excess.has(session);
+      if (isExcess) response.on("close", () => session.close());
+      events.request(request, response, isExcess);
+    } else {
+      latest.set(request.socket, response as ServerResponse);
+      events.request(request, response, excess.has(request.socket));
+    }
+  }
+  server.on("request", answer);
+  // An expectation that is not known may be passed over (RFC 9110 §10.1.1); Node would answer by itself, without a trace.
+  server.on("checkExpectation", answer);
+  server.on("connect", (request: ClientRequest, other: Duplex | ClientResponse, head: Buffer) => {
+    if ("stream" in request) answer(request, other as ClientResponse);
     else events.upgrade(request, other as Duplex, head);
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     const isTaken = http1.shouldUpgradeCallback(request);
     const hasBody = "content-length" in request.headers || "transfer-encoding" in request.headers;
     if (isTaken || hasBody) events.upgrade(request, socket, head);
-    else serve(request, respondOn(request, socket as Socket));
+    else answer(request, respondOn(request, socket as Socket) as ClientResponse);
   });
 
   server.on("connection", (socket: Socket) => {
@@ -142,7 +141,7 @@ export function createListener(
     if (refused.has(socket)) return;
     refused.add(socket);
     const response = latest.get(socket);
-    if (error.code === "ECONNRESET" || !socket.writable || !open.has(socket)) {
+    if (error.code === "ECONNRESET" || !socket.writable || !open.has(socket as Socket)) {
       socket.destroy();
     } else if (response?.req.complete === false) {
       response.shouldKeepAlive = false;
@@ -171,12 +170,17 @@ export function createListener(
     server,
     connectionCount: () => open.size,
     async close() {
-      isClosing = true;
-      const closed = new Promise<void>((resolve) => void server.close(() => resolve()));
+      const { promise: closed, resolve } = Promise.withResolvers<void>();
+      server.close(() => resolve());
       for (const session of sessions) session.close();
       // Node waits for the first request of a connection that was opened in advance.
-      for (const socket of open) if (socket instanceof Socket && socket.bytesRead === 0) socket.destroy();
+      for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
+      // A connection that was busy when the closing began is to be let go once it is idle, and nothing tells when.
+      const sweep = setInterval(() => {
+        if ("closeIdleConnections" in server) server.closeIdleConnections();
+      }, IDLE_SWEEP_MS);
       await closed;
+      clearInterval(sweep);
     },
     cut() {
       for (const socket of accepted) socket.destroy();

@@ -21,8 +21,13 @@ export function createMetricsServer(metrics: ProxyMetrics, port: number): Metric
       response.writeHead(404).end();
       return;
     }
-    const text = await metrics.render();
-    response.writeHead(200, { "content-type": metrics.contentType }).end(text);
+    try {
+      const text = await metrics.render();
+      response.writeHead(200, { "content-type": metrics.contentType }).end(text);
+    } catch {
+      // A number that cannot be read is no reason to stop what it counts.
+      response.writeHead(500).end();
+    }
   });
   return {
     async listen() {

@@ -2,12 +2,14 @@ import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import type { Readable } from "node:stream";
 import type { FieldLines } from "./field-lines.ts";
+import { isKnownMethod } from "./request-framing.ts";
 
 /** Of either version of HTTP. */
 export type ClientRequest = IncomingMessage | Http2ServerRequest;
 
 /** A request of either version of HTTP as it came, in the form of HTTP/1.1. */
 export interface ReceivedRequest {
+  /** One that HTTP knows, or `unknown`. */
   readonly method: string;
   /** Path and query. */
   readonly target: string;
@@ -23,7 +25,7 @@ export function readReceived(request: ClientRequest): ReceivedRequest {
   const { method = "GET", url: target = "/", headers } = request;
   const isHttp2 = "stream" in request;
   return {
-    method,
+    method: isHttp2 && !isKnownMethod(method) ? "unknown" : method,
     target,
     headers,
     fieldLines: isHttp2 ? toHttp1Lines(request.rawHeaders) : request.rawHeaders,

@@ -1,6 +1,7 @@
 import type { Readable } from "node:stream";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { departure } from "./client-presence.ts";
+import type { ClientRequest } from "./received-request.ts";
 import type { Traffic } from "./traffic.ts";
 
 /** Bodies of which no more can come, and why, though their clients are still there to be told. */
@@ -54,4 +55,24 @@ function waitForMore(body: Readable, idleTimeoutMs: number): Promise<void> {
     body.on("readable", more).on("end", more).on("error", gone).on("close", gone);
     if (broken.has(body) || (body.destroyed && !body.readableEnded)) gone();
   });
+}
+
+/**
+ * Reads what a client still sends behind its answer, so that it gets to the answer, and to its next request.
+ *
+ * @param longestMs  then it is cut off
+ */
+export function discardRest(request: ClientRequest, longestMs: number): void {
+  if (request.readableEnded || request.destroyed) return;
+  const timer = setTimeout(() => {
+    if ("stream" in request) request.stream.close();
+    else request.destroy();
+  }, longestMs);
+  for (const event of ["end", "close"]) request.once(event, () => clearTimeout(timer));
+  // Where somebody waits for "readable", as readPieces may, resume() does nothing.
+  const drain = (): void => {
+    while (request.read() !== null);
+  };
+  request.on("readable", drain);
+  drain();
 }

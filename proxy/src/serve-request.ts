@@ -14,6 +14,8 @@ import type { LogFields, ProxyLog } from "./log.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import { describeProblem, sendProblem } from "./problem.ts";
 import type { Problem } from "./problem.ts";
+import { discardRest } from "./request-body.ts";
+import { checkFraming } from "./request-framing.ts";
 import { readReceived } from "./received-request.ts";
 import type { ClientRequest, ReceivedRequest } from "./received-request.ts";
 import { handleSystemRequest, isProbeTarget, isSystemTarget } from "./system-routes.ts";
@@ -98,6 +100,7 @@ export function createServing(context: ServingContext): Serving {
       const answering = { response, ownLines, client, traffic: running.traffic };
       try {
         const isSystem = isSystemTarget(received.target);
+        checkFraming(request);
         checkLoad(isSystem, isExcess);
         const preflight = cors.preflightLines(received.method, received.headers);
         if (preflight !== undefined) answerPreflight(response, preflight);
@@ -111,11 +114,11 @@ export function createServing(context: ServingContext): Serving {
         } else {
           const lastLines = isExcess && !isHttp2(response) ? ["connection", "close"] : [];
           sendProblem(response, problem, [...ownLines, ...lastLines]);
-          discardRest(request, limits.bodyTimeoutMs);
         }
         const failure = { problem, error };
         running.ended(received, { status: problem.status, hasLeft: client.hasLeft, failure });
       }
+      if (received.body !== undefined) discardRest(request, limits.bodyTimeoutMs);
     },
   };
 }
@@ -128,14 +131,6 @@ function answerPreflight(response: ClientResponse, lines: FieldLines): void {
 /** True once the whole answer is on its way. */
 function isFinished(response: ClientResponse): boolean {
   return isHttp2(response) ? response.stream.writableFinished : (response as ServerResponse).writableFinished;
-}
-
-/** Reads what a refused client still sends, so that it gets to the answer, but not for ever. */
-function discardRest(request: ClientRequest, longestMs: number): void {
-  if (request.complete) return;
-  const timer = setTimeout(() => request.destroy(), longestMs);
-  request.once("close", () => clearTimeout(timer));
-  request.resume();
 }
 
 type RunningFacts = Required<Pick<LogFields, "requestId" | "durationMs" | "bytesIn" | "bytesOut">>;

@@ -8,6 +8,7 @@ import { formatLastAnswer } from "./listener.ts";
 import { describeProblem, problemLines } from "./problem.ts";
 import { readReceived } from "./received-request.ts";
 import type { ReceivedRequest } from "./received-request.ts";
+import { checkFraming } from "./request-framing.ts";
 import type { Running, Serving } from "./serve-request.ts";
 import { isSystemTarget } from "./system-routes.ts";
 import type { Traffic } from "./traffic.ts";
@@ -81,6 +82,7 @@ export function createUpgrades({ wire, workload, serving, maxRequests }: Upgrade
       socket.on("error", () => undefined);
       socket.once("close", () => tunnels.delete(socket));
       try {
+        checkFraming(request);
         if (!takes(request)) throw new PolarisError("REQUEST_INVALID", "this protocol is not passed on");
         const status = await tunnel(received, socket, head, running);
         running.ended(received, { status, hasLeft: false });

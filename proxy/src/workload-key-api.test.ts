@@ -212,8 +212,12 @@ test("gives nothing of a request away, and says of all that it does not open the
     "too long for the key": Buffer.concat([WRAPPED, Buffer.of(0)]),
     zeros: new Uint8Array(512),
   };
-  for (const [name, wrapped] of Object.entries(wraps)) {
-    const { status, headers, body } = await send(socketPath, formatCall(question(wrapped)));
+  const questions = {
+    ...Object.fromEntries(Object.entries(wraps).map(([name, wrapped]) => [name, question(wrapped)])),
+    "a key that is not ours": question(WRAPPED, `sha256:${"ab".repeat(32)}`),
+  };
+  for (const [name, asked] of Object.entries(questions)) {
+    const { status, headers, body } = await send(socketPath, formatCall(asked));
     const { requestId: _requestId, ...problem } = body;
     assert.deepEqual(
       { status, code: headers["polaris-error"], problem },
@@ -233,7 +237,7 @@ test("gives nothing of a request away, and says of all that it does not open the
   }
   assert.deepEqual(
     log().map(({ level, event, code }) => [level, event, code]),
-    Object.keys(wraps).map(() => ["warn", "data-key", "DATA_OPEN_FAILED"]),
+    Object.keys(questions).map(() => ["warn", "data-key", "DATA_OPEN_FAILED"]),
   );
 });
 

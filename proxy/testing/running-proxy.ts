@@ -2,7 +2,6 @@
 import { once } from "node:events";
 import { createServer } from "node:http";
 import type { IncomingMessage, ServerResponse } from "node:http";
-import { connect } from "node:net";
 import type { AddressInfo } from "node:net";
 import type { ProxyLimits, ProxySettings } from "../src/environment.ts";
 import type { KeyProvider } from "../src/keys/key-provider.ts";
@@ -10,6 +9,8 @@ import { createLog } from "../src/log.ts";
 import { createProxy } from "../src/server.ts";
 import type { TlsIdentity } from "../src/tls-identity.ts";
 import { createContainerKeyProvider } from "./golden-vectors.ts";
+import type { RawAnswer } from "./raw-answers.ts";
+import { openRaw } from "./raw-connection.ts";
 
 export interface SeenRequest {
   readonly method: string;
@@ -30,7 +31,8 @@ type WorkloadAnswering = (request: IncomingMessage, response: ServerResponse) =>
 export async function startWorkload(answer?: WorkloadAnswering): Promise<RunningWorkload> {
   const seen: SeenRequest[] = [];
   const server = createServer({ maxHeaderSize: 128 * 1024 }, (request, response) => {
-    void remember(request, response);
+    // One that is broken off in the middle is not remembered.
+    remember(request, response).catch(() => response.destroy());
   });
   async function remember(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = "", url = "", rawHeaders } = request;
@@ -74,6 +76,8 @@ export interface RunningProxy extends AsyncDisposable {
   log(): Record<string, unknown>[];
   /** The log as it was written. */
   logText(): string;
+  /** Resolves once the log has so many lines. */
+  untilLogged(lineCount: number): Promise<void>;
   close(): Promise<void>;
 }
 
@@ -88,7 +92,7 @@ const TEST_LIMITS: ProxyLimits = {
   headersTimeoutMs: 10_000,
   bodyTimeoutMs: 120_000,
   idleTimeoutMs: 60_000,
-  shutdownTimeoutMs: 10_000,
+  shutdownTimeoutMs: 2_000,
 };
 
 export type ProxyOverrides = Partial<Omit<ProxySettings, "workload" | "limits">> & {
@@ -102,6 +106,11 @@ export type ProxyOverrides = Partial<Omit<ProxySettings, "workload" | "limits">>
 export async function startProxy(workloadUrl: string, overrides: ProxyOverrides = {}): Promise<RunningProxy> {
   const { keys, tlsIdentity, workload, limits, ...others } = overrides;
   const lines: string[] = [];
+  let look = (): void => undefined;
+  const write = (line: string): void => {
+    lines.push(line);
+    look();
+  };
   const settings: ProxySettings = {
     host: "127.0.0.1",
     port: 0,
@@ -119,7 +128,7 @@ export async function startProxy(workloadUrl: string, overrides: ProxyOverrides 
   const proxy = createProxy({
     settings,
     keys: keys ?? (await createContainerKeyProvider()),
-    log: createLog(settings.logLevel, { write: (line) => void lines.push(line) }),
+    log: createLog(settings.logLevel, { write }),
     ...(tlsIdentity !== undefined && { tls: tlsIdentity }),
     nowMs: () => 1_800_000_000_000,
   });
@@ -130,33 +139,25 @@ export async function startProxy(workloadUrl: string, overrides: ProxyOverrides 
     url: `${tlsIdentity === undefined ? "http" : "https"}://127.0.0.1:${port}`,
     logText: () => lines.join(""),
     log: () => lines.map((line) => JSON.parse(line) as Record<string, unknown>),
+    untilLogged: (lineCount) =>
+      new Promise((resolve) => {
+        look = () => void (lines.length >= lineCount && resolve());
+        look();
+      }),
     close: () => proxy.close(),
     [Symbol.asyncDispose]: () => proxy.close(),
   };
 }
 
-export interface RawAnswer {
-  readonly status: number;
-  /** Names in lower case. */
-  readonly fields: readonly (readonly [name: string, value: string])[];
-  readonly body: string;
-}
-
-/** Sends bytes as they are and reads until the other side ends, so the request should say `connection: close`. */
+/**
+ * Sends bytes as they are and reads until the other side ends, so the request should say `connection: close`.
+ *
+ * @returns the last answer
+ */
 export async function sendRaw(port: number, bytes: string | Buffer): Promise<RawAnswer> {
-  const socket = connect(port, "127.0.0.1");
-  socket.write(bytes);
-  const chunks: Buffer[] = [];
-  for await (const chunk of socket) chunks.push(chunk as Buffer);
-  const text = Buffer.concat(chunks).toString("latin1");
-  const headEnd = text.indexOf("\r\n\r\n");
-  const [statusLine = "", ...lines] = text.slice(0, headEnd).split("\r\n");
-  return {
-    status: Number(statusLine.split(" ")[1]),
-    fields: lines.map((line) => {
-      const colon = line.indexOf(":");
-      return [line.slice(0, colon).toLowerCase(), line.slice(colon + 1).trim()];
-    }),
-    body: text.slice(headEnd + 4),
-  };
+  using connection = openRaw(port).send(bytes);
+  const answers = await connection.answers(bytes.toString("latin1").startsWith("HEAD "));
+  const last = answers.at(-1);
+  if (last === undefined) throw new Error(`no answer: ${await connection.ended}`);
+  return last;
 }

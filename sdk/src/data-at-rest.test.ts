@@ -337,6 +337,33 @@ test("tells a key that cannot be asked from a wrong one", async () => {
   await assertOpenFails(sealed, { unwrap: async () => new Uint8Array(48) });
 });
 
+test("ends on any bytes with one of the two errors for them, and gives out nothing that was not sealed", async () => {
+  const plaintext = patternBytes(CHUNK + 100);
+  const sealed = Buffer.concat([
+    header,
+    chunk(0, false, plaintext.subarray(0, CHUNK)),
+    chunk(1, true, plaintext.subarray(CHUNK)),
+  ]);
+  const position = fc.oneof(fc.nat(sealed.length - 1), fc.nat(header.length), fc.constant(sealed.length));
+  const damaged = fc.oneof(
+    fc.uint8Array({ maxLength: 2000 }),
+    fc
+      .tuple(position, position, fc.uint8Array({ maxLength: 40 }))
+      .map(([from, to, between]) =>
+        Buffer.concat([sealed.subarray(0, from), between, sealed.subarray(Math.max(from, to))]),
+      ),
+  );
+  await fc.assert(
+    fc.asyncProperty(damaged, async (bytes) => {
+      fc.pre(!sealed.equals(bytes));
+      const { plaintext: given, error } = await readUntilFailure(openData(bytes, unwrapKnown));
+      assert.match(error.code, /^DATA_(MALFORMED|OPEN_FAILED)$/);
+      assert.ok(given.equals(plaintext.subarray(0, given.length)));
+    }),
+    { numRuns: 300 },
+  );
+});
+
 /** An endless source that counts what is asked of it. */
 function countingSource(piece: Uint8Array): {
   stream: ReadableStream<Uint8Array>;

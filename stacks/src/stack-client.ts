@@ -39,7 +39,9 @@ function unverifiedFetch(): typeof fetch {
   let pinned: Promise<PinnedFetch> | undefined;
   return async (input, init) => {
     pinned ??= createPinnedFetch();
-    return await (await pinned)(input, init);
+    return await (
+      await pinned
+    )(input, init);
   };
 }
 

@@ -7,6 +7,7 @@ import { updateStackLock } from "./lock-file/create.ts";
 import type { DeployedStack, LockFile, StackLock } from "./lock-file/schema.ts";
 import { keyVersionName, planKeyName, planKeyPolicy, serviceAccountEmail } from "./plan.ts";
 import type { TrustStatement } from "./trust-statement.ts";
+import { wireTrustStatements } from "./wire-trust-statements.ts";
 
 /** A check of the evidence, or one of the lock file that the expectations come from. */
 export type StackCheck = Omit<Check, "id"> & { readonly id: Check["id"] | "key-policy" };
@@ -22,7 +23,7 @@ export interface StackVerification {
   readonly publicKeyFingerprint: string | undefined;
   /** The key to seal to; only if {@link trusted}. */
   readonly publicKey: RecipientKey | undefined;
-  /** What the target proves at all, and what it leaves open. */
+  /** What the target proves at all, and what it and the wire format leave open. */
   readonly statements: readonly TrustStatement[];
   /** The lock file names another workload than the one that was deployed: not a matter of trust, but worth knowing. */
   readonly isLockAhead: boolean;
@@ -61,7 +62,10 @@ export async function verifyStack(request: VerificationRequest): Promise<StackVe
     publicKeyFingerprint: report.publicKey?.keyId,
     publicKey: trusted ? report.publicKey : undefined,
     isLockAhead: deployed.workload !== lock.workload.files.sha256,
-    statements: localTrustStatements(deployed.publicKeyFingerprint === null ? "ephemeral" : "hsm"),
+    statements: [
+      ...localTrustStatements(deployed.publicKeyFingerprint === null ? "ephemeral" : "hsm"),
+      ...wireTrustStatements(deployed.tls),
+    ],
   };
 }
 

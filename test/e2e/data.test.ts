@@ -3,15 +3,18 @@ import assert from "node:assert/strict";
 import { execFileSync, spawn } from "node:child_process";
 import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
-import { existsSync } from "node:fs";
+import { existsSync, watch } from "node:fs";
 import { chmod, lstat, readdir, readFile, readlink, writeFile } from "node:fs/promises";
+import { createServer, request } from "node:http";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
+import { fileURLToPath } from "node:url";
 import { stackPaths } from "@polaris-cvm/stacks/local/stack-paths.ts";
 import { COMMAND_DATA } from "../../docs/command-data.ts";
 import { processesOf, startPolaris, TestProject } from "../polaris-process.ts";
 import { NO_TERMINAL, startInTerminal } from "../pseudo-terminal.ts";
 
+const POLARIS = fileURLToPath(new URL("../../cli/bin/polaris.js", import.meta.url));
 const SDK = new URL("../../sdk/src/index.ts", import.meta.url).href;
 const NODE_SDK = new URL("../../sdk/src/node/data-key-api.ts", import.meta.url).href;
 
@@ -200,13 +203,11 @@ test("no TCP port of the stack answers the route: the socket alone does", async 
       assert.ok(!answer.includes("dataKey"), `${port}${path} answers ${answer}`);
     }
   }
-  const curl = await askSocket(body);
-  assert.match(String(JSON.parse(curl).dataKey), /^[A-Za-z0-9+/]{43}=$/);
+  assert.match(String(JSON.parse(await askSocket(body)).dataKey), /^[A-Za-z0-9+/]{43}=$/);
 });
 
 /** The same question at the socket, to show that it is a good one. */
 async function askSocket(body: string): Promise<string> {
-  const { request } = await import("node:http");
   const question = request({
     socketPath,
     path: ROUTE,
@@ -281,22 +282,41 @@ test("data that was changed or cut leaves no file behind", async () => {
 
 test("Ctrl-C leaves no file behind", async () => {
   const sealed = await read("data.sealed");
-  const polaris = new URL("../../cli/bin/polaris.js", import.meta.url).pathname;
   const args = ["data", "open", "-", "--context", "records/1", "-o", "half"];
-  const child = spawn(process.execPath, [polaris, ...args], { cwd: project.dir });
+  const begun = Promise.withResolvers<void>();
+  const watcher = watch(project.dir, (_event, name) => {
+    if (name?.startsWith(".half.") === true) begun.resolve();
+  });
+  const child = spawn(process.execPath, [POLARIS, ...args], { cwd: project.dir });
   // What it has not read when it ends.
   child.stdin.on("error", () => undefined);
   child.stdin.write(sealed.subarray(0, 150_000));
-  const isOpening = async (): Promise<boolean> =>
-    (await readdir(project.dir)).some((name) => name.startsWith(".half."));
-  while (!(await isOpening())) await new Promise((resolve) => setTimeout(resolve, 20));
+  const ended = once(child, "close") as Promise<[exitCode: number]>;
+  await Promise.race([begun.promise, ended]);
+  watcher.close();
   child.kill("SIGINT");
-  const [exitCode] = (await once(child, "close")) as [number];
-  assert.equal(exitCode, 8);
+  assert.deepEqual((await ended)[0], 8);
   assert.deepEqual(
     (await readdir(project.dir)).filter((name) => name.includes("half")),
     [],
   );
+});
+
+test("Ctrl-C ends the wait for a key that does not come", async (context) => {
+  const path = join(project.dir, "silent.sock");
+  const server = createServer().listen(path);
+  await once(server, "listening");
+  const asked = once(server, "request");
+  context.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const opening = project.start(["data", "open", "data.sealed", "--key-api", path, "-o", "half"]);
+  await asked;
+  opening.child.kill("SIGINT");
+  const { exitCode, stderr } = await opening.finished;
+  assert.deepEqual([exitCode, /error: (.*)/.exec(stderr)?.[1]], [8, "cancelled"]);
+  assert.equal(existsSync(join(project.dir, "half")), false);
 });
 
 test("nothing is sealed to an endpoint that is not the one of polaris.lock", async () => {
@@ -317,7 +337,7 @@ test("people seal and open with keys of their own, through pipes too", async () 
   await writeFile(join(project.dir, "alice.key"), privateKey.export({ type: "pkcs8", format: "pem" }), {
     mode: 0o600,
   });
-  const polaris = `${process.execPath} ${new URL("../../cli/bin/polaris.js", import.meta.url).pathname}`;
+  const polaris = `${process.execPath} ${POLARIS}`;
   const seal = `${polaris} data seal - --public-key alice.pem`;
   const opened = execFileSync(
     "sh",

@@ -3,16 +3,9 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from "node:http";
 import { createServer } from "node:https";
-import {
-  type AddressInfo,
-  connect as connectTcp,
-  createServer as createTcpServer,
-  type Server,
-} from "node:net";
-import type { Duplex } from "node:stream";
+import type { AddressInfo, Server } from "node:net";
 import { buffer } from "node:stream/consumers";
 import { test, type TestContext } from "node:test";
-import { connect as connectTls, createServer as createTlsServer } from "node:tls";
 import {
   type AttestationExpectations,
   type Client,
@@ -27,6 +20,7 @@ import {
 } from "@polaris-cvm/sdk";
 import { loadTlsIdentity, tlsServerOptions } from "../../proxy/src/tls-identity.ts";
 import { type Attestation, createAttester, NOW } from "../../sdk/src/testing/attester.ts";
+import { startTlsRelay } from "../tls-relay.ts";
 
 const attester = await createAttester();
 const keyHandler = createEphemeralKeyHandler({ modulusLength: 2048 });
@@ -86,45 +80,6 @@ async function startEndpoint(t: TestContext, attestation: Partial<Attestation> =
   return { port: await listen(t, server), bodies };
 }
 
-interface Relay {
-  readonly url: string;
-  /** What it could read, in the order in which it came. */
-  readonly read: () => string;
-  /** From now on it ends TLS itself instead of passing bytes through. */
-  readonly attack: () => void;
-}
-
-/** Passes bytes on to the endpoint: as they are, or through two TLS connections, one of them with a key of its own. */
-async function startRelay(t: TestContext, port: number, attacks: boolean): Promise<Relay> {
-  let stolen = "";
-  let attacking = attacks;
-  const ends: Duplex[] = [];
-  const join = (one: Duplex, two: Duplex): void => {
-    for (const end of [one, two]) {
-      ends.push(end);
-      end.on("error", () => undefined);
-    }
-    one.pipe(two).pipe(one);
-  };
-  const terminator = createTlsServer(tlsServerOptions(mallory), (client) => {
-    client.on("data", (bytes) => (stolen += bytes.toString("latin1")));
-    join(client, connectTls({ host: "127.0.0.1", port, rejectUnauthorized: false }));
-  });
-  terminator.on("tlsClientError", () => undefined);
-  const relay = createTcpServer((client) => {
-    if (attacking) terminator.emit("connection", client);
-    else join(client, connectTcp(port, "127.0.0.1"));
-  });
-  t.after(() => {
-    for (const end of ends) end.destroy();
-  });
-  return {
-    url: `https://127.0.0.1:${await listen(t, relay)}`,
-    read: () => stolen,
-    attack: () => (attacking = true),
-  };
-}
-
 function clientFor(url: string, options: Pick<ClientOptions, "requests" | "fetch"> = {}): Client {
   return createClient({
     url,
@@ -142,7 +97,7 @@ const SECRET = { method: "POST", body: "secret" } as const;
 
 test("a relay that passes TLS through is none of the client's business", async (t) => {
   const { port, bodies } = await startEndpoint(t);
-  const relay = await startRelay(t, port, false);
+  const relay = await startTlsRelay(t, port, mallory);
   for (const url of [`https://127.0.0.1:${port}`, `https://localhost:${port}`, relay.url]) {
     assert.deepEqual(failedChecks(await verify(url)), []);
     const client = clientFor(url);
@@ -158,7 +113,7 @@ test("a relay that passes TLS through is none of the client's business", async (
 
 test("a man in the middle who forwards everything, the evidence included, is found by their key", async (t) => {
   const { port, bodies } = await startEndpoint(t);
-  const relay = await startRelay(t, port, true);
+  const relay = await startTlsRelay(t, port, mallory, { attacks: true });
   const report = await verify(relay.url);
   assert.deepEqual(failedChecks(report), ["tls-key"]);
   assert.deepEqual([report.trusted, report.publicKey], [false, undefined]);
@@ -188,7 +143,7 @@ test("a man in the middle who forwards everything, the evidence included, is fou
 test("a man in the middle who comes after the verification gets not one byte of a request", async (t) => {
   const { port, bodies } = await startEndpoint(t);
   for (const requests of ["sealed", "clear"] as const) {
-    const relay = await startRelay(t, port, false);
+    const relay = await startTlsRelay(t, port, mallory);
     const client = clientFor(relay.url, { requests });
     assert.equal(await (await client.fetch("/first", SECRET)).text(), "answer");
     relay.attack();
@@ -208,7 +163,7 @@ test("a man in the middle who comes after the verification gets not one byte of 
 
 test("a fetch that goes on after verifyAttestation is held to the same key", async (t) => {
   const { port } = await startEndpoint(t);
-  const relay = await startRelay(t, port, false);
+  const relay = await startTlsRelay(t, port, mallory);
   const fetch = await createPinnedFetch();
   const report = await verifyAttestation({ url: relay.url, expectations, fetch, nowUnixSeconds: NOW });
   assert.equal(report.trusted, true);
@@ -274,7 +229,7 @@ test("without TLS there is no attested TLS key", async (t) => {
 
 test("a fetch that does not tell the connection's key is not used where that key counts", async (t) => {
   const { port } = await startEndpoint(t);
-  const relay = await startRelay(t, port, true);
+  const relay = await startTlsRelay(t, port, mallory, { attacks: true });
   let calls = 0;
   const fetch: typeof globalThis.fetch = () => {
     calls++;

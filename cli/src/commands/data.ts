@@ -131,7 +131,7 @@ async function open(context: CommandContext, flags: OpenFlags, file: string): Pr
     flags.privateKey !== undefined
       ? { unwrap: await loadPrivateKey(flags.privateKey), location: undefined }
       : flags.keyApi !== undefined
-        ? { unwrap: await connectKeyApi(resolve(flags.keyApi)), location: undefined }
+        ? { unwrap: await connectKeyApi(resolve(flags.keyApi), context.signal), location: undefined }
         : await connectStackKeyApi(context, flags);
   const sealed = ReadableStream.from(readInput(file, context.signal));
   const opened = countBytes(context, "opened");

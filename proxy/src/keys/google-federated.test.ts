@@ -1,15 +1,18 @@
 import assert from "node:assert/strict";
 import { constants, createPrivateKey, privateDecrypt, publicEncrypt } from "node:crypto";
-import { EventEmitter, once } from "node:events";
+import { EventEmitter, getEventListeners, once } from "node:events";
 import { createServer } from "node:http";
+import type { ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
+import { inspect } from "node:util";
 import { GOLDEN_VECTORS } from "../../testing/golden-vectors.ts";
 import type { GoogleFederatedKeySettings } from "../environment.ts";
 import { crc32c } from "./crc32c.ts";
+import { describeFailure } from "../log.ts";
 import { createGoogleFederatedKeyProvider } from "./google-federated.ts";
 import type { KeyProvider } from "./key-provider.ts";
 
@@ -38,11 +41,15 @@ interface Call {
 
 type Answer = readonly [status: number, json: object];
 
+/** Comes before the answer: lets it wait, or answers in its place. */
+type Hold = (response: ServerResponse) => Promise<void> | void;
+
 /** Google's three services, as far as failures go: every route answers well but for what a test puts in its way. */
 async function startServices() {
   const calls: Call[] = [];
   const arrivals = new EventEmitter();
   const failures = new Map<string, Answer[]>();
+  const holds = new Map<string, Hold>();
   let issued = 0;
 
   function answerWell(route: string, body: string): Answer {
@@ -71,6 +78,8 @@ async function startServices() {
       const route = `${request.method} ${request.url}`;
       calls.push({ route, authorization: request.headers.authorization, body });
       arrivals.emit(request.url ?? "");
+      await holds.get(request.url ?? "")?.(response);
+      if (response.writableEnded || response.destroyed) return;
       const [status, json] = failures.get(request.url ?? "")?.shift() ?? answerWell(route, body);
       response.writeHead(status, { "content-type": "application/json" }).end(JSON.stringify(json));
     })();
@@ -85,6 +94,8 @@ async function startServices() {
     nextCall: (path: string) => once(arrivals, path),
     /** The next requests of a path get these answers. */
     answer: (path: string, ...answers: Answer[]) => failures.set(path, answers),
+    /** All requests of a path go through this from now on, or none. */
+    hold: (path: string, hold: Hold | undefined) => (hold ? holds.set(path, hold) : holds.delete(path)),
     async [Symbol.asyncDispose]() {
       server.closeAllConnections();
       server.close();
@@ -118,6 +129,7 @@ interface WorldOptions {
   readonly tokenText?: string;
   readonly serviceAccount?: string;
   readonly stsUrl?: string;
+  readonly maxQueuedUnwraps?: number;
   readonly prepare?: (services: World["services"]) => void;
   /** Called at each wait between attempts with their number; waiting takes no time. */
   readonly onWait?: (waits: number, tokenFile: string) => Promise<void>;
@@ -127,6 +139,7 @@ async function createWorld({
   tokenText = TOKEN,
   serviceAccount,
   stsUrl,
+  maxQueuedUnwraps = 256,
   prepare,
   onWait,
 }: WorldOptions = {}): Promise<World> {
@@ -156,7 +169,7 @@ async function createWorld({
   let waits = 0;
   const keys = createGoogleFederatedKeyProvider(settings, {
     onFailure: (error) => failures.push(error),
-    maxQueuedUnwraps: 256,
+    maxQueuedUnwraps,
     nowMs: () => nowMs,
     wait: async (_delayMs, signal) => {
       await onWait?.(++waits, tokenFile);
@@ -207,7 +220,9 @@ test("the public key is the key service's, is named by its version and is asked 
 
 test("forty unwraps at once share one exchange", async () => {
   await using world = await createWorld();
-  await Promise.all(Array.from({ length: 40 }, () => world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER)));
+  await Promise.all(
+    Array.from({ length: 40 }, () => world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER)),
+  );
   assert.equal(world.services.count(STS), 1);
   assert.equal(world.services.count(DECRYPT), 40);
 });
@@ -336,17 +351,25 @@ test("a ciphertext that the key service calls invalid is the sender's fault, and
 
 test("a wrapped key of the wrong length never reaches the key service", async () => {
   await using world = await createWorld();
-  await assert.rejects(world.keys.unwrap(Buffer.alloc(511), undefined, NEVER), { code: "ENVELOPE_OPEN_FAILED" });
-  await assert.rejects(world.keys.unwrap(Buffer.alloc(513), undefined, NEVER), { code: "ENVELOPE_OPEN_FAILED" });
+  await assert.rejects(world.keys.unwrap(Buffer.alloc(511), undefined, NEVER), {
+    code: "ENVELOPE_OPEN_FAILED",
+  });
+  await assert.rejects(world.keys.unwrap(Buffer.alloc(513), undefined, NEVER), {
+    code: "ENVELOPE_OPEN_FAILED",
+  });
   assert.equal(world.services.count(DECRYPT), 0);
 });
 
 test("a principal without a grant and a disabled version are told apart", async () => {
   await using world = await createWorld();
   world.services.answer(DECRYPT, [403, { error: { status: "PERMISSION_DENIED" } }]);
-  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER), { code: "KEY_RELEASE_DENIED" });
+  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER), {
+    code: "KEY_RELEASE_DENIED",
+  });
   world.services.answer(DECRYPT, ...repeat(4, [400, { error: { status: "FAILED_PRECONDITION" } }]));
-  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER), { code: "KEY_UNAVAILABLE" });
+  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER), {
+    code: "KEY_UNAVAILABLE",
+  });
 });
 
 test("a token that the key service does not know any more is exchanged anew, once", async () => {
@@ -357,7 +380,9 @@ test("a token that the key service does not know any more is exchanged anew, onc
   assert.equal(world.services.last(DECRYPT)?.authorization, "Bearer access-2");
 
   world.services.answer(DECRYPT, [401, {}], [401, {}]);
-  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER), { code: "KEY_RELEASE_DENIED" });
+  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER), {
+    code: "KEY_RELEASE_DENIED",
+  });
   assert.equal(world.services.count(STS), 3);
 });
 
@@ -387,4 +412,139 @@ test("a connection that is refused is no refusal", async () => {
     code: "KEY_UNAVAILABLE",
     message: "no answer of the token service",
   });
+});
+
+test("a key id that is not the key's never reaches the key service", async () => {
+  await using world = await createWorld();
+  const { keyId } = await world.keys.publicKey(NEVER);
+  const value = Buffer.from("a content key");
+  assert.deepEqual(Buffer.from(await world.keys.unwrap(wrap(value), keyId, NEVER)), value);
+  const otherId = `sha256:${"0".repeat(64)}`;
+  await assert.rejects(world.keys.unwrap(wrap(value), otherId, NEVER), { code: "KEY_UNKNOWN" });
+  assert.equal(world.services.count(DECRYPT), 1);
+});
+
+test("a key service that is slow fails a request when its time is over, and nothing is left of it", async () => {
+  await using world = await createWorld();
+  await world.keys.publicKey(NEVER);
+  world.services.hold(DECRYPT, () => new Promise(() => undefined));
+  const impatient = new AbortController();
+  const arrived = world.services.nextCall(DECRYPT);
+  const slow = world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, impatient.signal);
+  await arrived;
+  assert.deepEqual(world.keys.privateOperations(), { running: 1, waiting: 0 });
+  impatient.abort();
+  await assert.rejects(slow, { code: "KEY_UNAVAILABLE", message: "no answer of the key service" });
+  assert.deepEqual(world.keys.privateOperations(), { running: 0, waiting: 0 });
+  assert.equal(getEventListeners(impatient.signal, "abort").length, 0);
+  assert.equal(world.services.count(DECRYPT), 1);
+});
+
+const AWAY: readonly [name: string, hold: Hold][] = [
+  ["hangs up", (response) => void response.destroy()],
+  [
+    "hangs up in the middle of an answer",
+    (response) => {
+      const { promise: gone, resolve } = Promise.withResolvers<void>();
+      response.on("close", resolve).writeHead(200, { "content-length": "1000" });
+      response.write("{", () => response.destroy());
+      return gone;
+    },
+  ],
+  ["answers without JSON", (response) => void response.end("<html>not us</html>")],
+  ["answers without end", (response) => void response.end(Buffer.alloc(300 * 1024, 0x20))],
+];
+
+for (const [name, hold] of AWAY) {
+  test(`a key service that ${name} is asked again, four times in all`, async () => {
+    await using world = await createWorld();
+    world.services.hold(DECRYPT, hold);
+    await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER), {
+      code: "KEY_UNAVAILABLE",
+    });
+    assert.equal(world.services.count(DECRYPT), 4);
+    assert.deepEqual(world.keys.privateOperations(), { running: 0, waiting: 0 });
+
+    world.services.hold(DECRYPT, undefined);
+    await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
+  });
+}
+
+test("calls to the key service are bounded: 32 at a time, some wait, more are refused", async () => {
+  await using world = await createWorld({ maxQueuedUnwraps: 8 });
+  await world.keys.publicKey(NEVER);
+  const { promise: hold, resolve: letGo } = Promise.withResolvers<void>();
+  const { promise: allArrived, resolve: arrive } = Promise.withResolvers<void>();
+  world.services.hold(DECRYPT, () => {
+    if (world.services.count(DECRYPT) === 32) arrive();
+    return hold;
+  });
+  const wrapped = wrap(Buffer.alloc(32));
+  const gone = new AbortController();
+  const unwraps = Array.from({ length: 39 }, () => world.keys.unwrap(wrapped, undefined, NEVER));
+  const given = world.keys.unwrap(wrapped, undefined, gone.signal);
+  await allArrived;
+  await assert.rejects(world.keys.unwrap(wrapped, undefined, NEVER), { code: "OVERLOADED" });
+  assert.deepEqual(world.keys.privateOperations(), { running: 32, waiting: 8 });
+  gone.abort();
+  await assert.rejects(given, { code: "OVERLOADED" });
+  letGo();
+  await Promise.all(unwraps);
+  assert.equal(world.services.count(DECRYPT), 39);
+  assert.deepEqual(world.keys.privateOperations(), { running: 0, waiting: 0 });
+});
+
+test("a token file that goes missing does no harm until the access token ends, and none after it is back", async () => {
+  await using world = await createWorld();
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
+  await rm(world.tokenFile);
+  world.passSeconds(3600 - 200);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
+  world.passSeconds(199);
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
+  world.passSeconds(1);
+  await assert.rejects(world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, AbortSignal.timeout(50)), {
+    code: "KEY_UNAVAILABLE",
+    message: `cannot read the attestation token at ${world.tokenFile}`,
+  });
+  await writeFile(world.tokenFile, formatToken({ exp: NOW_MS / 1000 + 7200 }));
+  await world.keys.unwrap(wrap(Buffer.alloc(32)), undefined, NEVER);
+  assert.equal(world.services.count(STS), 2);
+});
+
+test("no failure tells a token, a wrapped key or a value", async () => {
+  const value = Buffer.from("a content key that nobody may see");
+  const wrapped = wrap(value);
+  const told: unknown[] = [];
+  await using world = await createWorld({
+    prepare: (services) => {
+      const echo = { error: { status: "X", message: `${TOKEN} access-1 ${wrapped.toString("base64")}` } };
+      services.answer(STS, [400, echo], [500, echo], [200, { access_token: 1, echo }]);
+      services.answer(PUBLIC_KEY, [403, echo], [500, echo], [200, { pem: TOKEN, echo }]);
+    },
+  });
+  const damaged = { ...answerOf(value), plaintextCrc32c: "1" };
+  world.services.answer(DECRYPT, ...repeat(4, [200, damaged]), [
+    400,
+    { error: { status: "INVALID_ARGUMENT", message: value.toString() } },
+  ]);
+  // A refusal of the token is told at once, while the attempts go on.
+  for (let isKnown = false; !isKnown;) {
+    isKnown = await world.keys.publicKey(NEVER).then(
+      () => true,
+      () => false,
+    );
+  }
+  for (let count = 0; count < 2; count++) {
+    await world.keys.unwrap(wrapped, undefined, NEVER).catch((error: unknown) => told.push(error));
+  }
+  assert.deepEqual(codesOf(told), ["KEY_UNAVAILABLE", "ENVELOPE_OPEN_FAILED"]);
+  told.push(...world.failures);
+  assert.equal(world.failures.length, 6);
+
+  const secrets = [TOKEN, "access-1", wrapped.toString("base64"), value.toString(), value.toString("base64")];
+  for (const error of told) {
+    const text = `${describeFailure(error)}\n${inspect(error, { depth: 10 })}`;
+    for (const secret of secrets) assert.ok(!text.includes(secret), text);
+  }
 });

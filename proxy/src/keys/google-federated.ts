@@ -75,14 +75,16 @@ export function createGoogleFederatedKeyProvider(
     publicKey: async (signal: AbortSignal) => publicKey ?? (await attempts.value(signal)).publicKey,
   };
   /** The newest first: it is the one that most of the old messages are sealed to. */
-  const older = settings.olderKeyVersions.toSorted((a, b) => b - a).map((number) => {
-    const kms = kmsKeyVersion(settings, number);
-    const fetch = async (signal: AbortSignal): Promise<ProviderPublicKey> => {
-      const { token: used } = await access(signal);
-      return await withToken(used, (value) => getPublicKey(kms, agent, value, signal));
-    };
-    return { kms, ...createOlderKeyVersion(fetch, { onFailure, wait }) };
-  });
+  const older = settings.olderKeyVersions
+    .toSorted((a, b) => b - a)
+    .map((number) => {
+      const kms = kmsKeyVersion(settings, number);
+      const fetch = async (signal: AbortSignal): Promise<ProviderPublicKey> => {
+        const { token: used } = await access(signal);
+        return await withToken(used, (value) => getPublicKey(kms, agent, value, signal));
+      };
+      return { kms, ...createOlderKeyVersion(fetch, { onFailure, wait }) };
+    });
   const versions: readonly CandidateVersion[] = [primary, ...older];
   attempts.start();
 

@@ -19,10 +19,7 @@ export interface OperationQueue<Lane> {
 }
 
 /** @param maxWaiting  how many may wait while all lanes are taken */
-export function createOperationQueue<Lane>(
-  lanes: readonly Lane[],
-  maxWaiting: number,
-): OperationQueue<Lane> {
+export function createOperationQueue<Lane>(lanes: readonly Lane[], maxWaiting: number): OperationQueue<Lane> {
   const free: Lane[] = [...lanes];
   /** In the order in which they came. */
   const waiting = new Set<(lane: Lane) => void>();
