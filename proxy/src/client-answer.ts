@@ -12,6 +12,8 @@ export interface ClientResponse {
   readonly statusCode: number;
   readonly writableLength: number;
   writeHead(status: number, lines: readonly string[]): unknown;
+  /** HTTP/2 does so by itself. */
+  flushHeaders?(): void;
   addTrailers(trailers: OutgoingHttpHeaders): void;
   write(chunk: Buffer): boolean;
   end(): unknown;
@@ -35,8 +37,13 @@ export function createClientSink(
   idleTimeoutMs: number,
 ): AnswerSink {
   let hasBody = true;
-
   let isWatched = false;
+  let headWaits = false;
+
+  /** Node keeps a head back until there is some of the body, which a stream of events may not have for long. */
+  function sendHead(): void {
+    if (headWaits) response.flushHeaders?.();
+  }
 
   /** From now on, until the timeout is set to 0. */
   function cutWhenIdle(): void {
@@ -55,9 +62,13 @@ export function createClientSink(
       // Node knows that 204 and 304 have no body; 205 has to say so (RFC 9110 §15.3.6).
       if (head.status === 205) lines = [...lines, "content-length", "0"];
       response.writeHead(head.status, lines);
+      headWaits = true;
+      // Not at once: what has come together goes on together.
+      process.nextTick(sendHead);
     },
     data(chunk, resume) {
       if (!hasBody) return true;
+      headWaits = false;
       traffic.bytesOut += chunk.length;
       if (response.write(chunk)) return true;
       cutWhenIdle();
@@ -68,6 +79,7 @@ export function createClientSink(
       return false;
     },
     end(trailers) {
+      headWaits = false;
       if (trailers.length > 0) response.addTrailers(toHeaderObject(trailers));
       response.end();
       if (response.writableLength > 0) cutWhenIdle();

@@ -68,7 +68,14 @@ export function discardRest(request: ClientRequest, longestMs: number): void {
     if ("stream" in request) request.stream.close();
     else request.destroy();
   }, longestMs);
-  for (const event of ["end", "close"]) request.once(event, () => clearTimeout(timer));
+  // Once it is answered, Node does not tell a request of HTTP/1 of the end of its connection.
+  const connection = "stream" in request ? request.stream : request.socket;
+  const settle = (): void => {
+    clearTimeout(timer);
+    connection.off("close", settle);
+  };
+  request.once("end", settle);
+  connection.once("close", settle);
   // Where somebody waits for "readable", as readPieces may, resume() does nothing.
   const drain = (): void => {
     while (request.read() !== null);

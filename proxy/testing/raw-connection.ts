@@ -45,7 +45,8 @@ export class RawConnection implements Disposable {
     return new Promise((resolve, reject) => {
       this.#look = (): void => {
         if (this.#text.includes(part)) resolve(this.#text);
-        else if (this.stream.closed) reject(new Error(`ended after ${JSON.stringify(this.#text.slice(-200))}`));
+        else if (this.stream.closed)
+          reject(new Error(`ended after ${JSON.stringify(this.#text.slice(-200))}`));
       };
       this.#look();
     });

@@ -18,6 +18,8 @@ export interface SeenRequest {
   /** Names in lower case, in the order in which they came. */
   readonly fields: readonly (readonly [name: string, value: string])[];
   readonly body: string;
+  /** Of the connection that it came on. */
+  readonly peerPort: number | undefined;
 }
 
 export interface RunningWorkload extends AsyncDisposable {
@@ -36,8 +38,9 @@ export async function startWorkload(answer?: WorkloadAnswering): Promise<Running
   });
   async function remember(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { method = "", url = "", rawHeaders } = request;
+    const peerPort = request.socket.remotePort;
     const body = await readAll(request);
-    seen.push({ method, url, fields: pairs(rawHeaders), body });
+    seen.push({ method, url, fields: pairs(rawHeaders), body, peerPort });
     if (answer === undefined) response.writeHead(200, { "content-type": "text/plain" }).end(body);
     else await answer(request, response);
   }
@@ -127,7 +130,7 @@ export async function startProxy(workloadUrl: string, overrides: ProxyOverrides 
   };
   const proxy = createProxy({
     settings,
-    keys: keys ?? (await createContainerKeyProvider()),
+    keys: keys ?? (await createContainerKeyProvider(settings.limits.maxQueuedUnwraps)),
     log: createLog(settings.logLevel, { write }),
     ...(tlsIdentity !== undefined && { tls: tlsIdentity }),
     nowMs: () => 1_800_000_000_000,
@@ -148,6 +151,8 @@ export async function startProxy(workloadUrl: string, overrides: ProxyOverrides 
     [Symbol.asyncDispose]: () => proxy.close(),
   };
 }
+
+export type { RawAnswer } from "./raw-answers.ts";
 
 /**
  * Sends bytes as they are and reads until the other side ends, so the request should say `connection: close`.

@@ -101,3 +101,23 @@ test("waits grow from a quarter of a second to half a minute, and no two are ali
   assert.ok(inRange(backoffMs(50), 30_000));
   assert.ok(new Set(Array.from({ length: 20 }, () => backoffMs(4))).size > 1);
 });
+
+test("who attempts may say how long to wait after which failure", async () => {
+  const failures = [denied, notYet];
+  const waits: number[] = [];
+  const attempts = createAttempts(
+    async () => {
+      const failure = failures.shift();
+      if (failure !== undefined) throw failure;
+      return "value";
+    },
+    {
+      isWorthWaiting: () => true,
+      onFailure: () => undefined,
+      delayMs: (before, error) => (error === denied ? 60_000 : 10 + before),
+      wait: async (delayMs) => void waits.push(delayMs),
+    },
+  );
+  assert.equal(await attempts.value(NEVER), "value");
+  assert.deepEqual(waits, [60_000, 11]);
+});
