@@ -1,8 +1,8 @@
 import type { OutgoingHttpHeaders, ServerResponse } from "node:http";
 import type { Http2ServerResponse } from "node:http2";
-import { TLSSocket } from "node:tls";
 import { departure } from "./client-presence.ts";
 import type { FieldLines } from "./field-lines.ts";
+import { breakConnection } from "./last-bytes.ts";
 import type { Traffic } from "./traffic.ts";
 import type { AnswerSink } from "./wire-format.ts";
 
@@ -96,7 +96,7 @@ export function cutOff(response: ClientResponse): void {
   }
   const { req, socket } = response as ServerResponse;
   // An answer to HTTP/1.0 ends with the connection, so that the connection has to end in another way.
-  if (req.httpVersion === "1.0" && socket !== null && !(socket instanceof TLSSocket)) socket.resetAndDestroy();
+  if (req.httpVersion === "1.0" && socket !== null) breakConnection(socket);
   else response.destroy();
 }
 

@@ -58,7 +58,7 @@ export async function handleRequest(
       traffic.bytesIn = bytes.length;
       return bytes;
     },
-    take: share.take,
+    take: (byteCount) => share.take(byteCount),
   };
   try {
     const clear = await exchange.open(received, means);

@@ -1,4 +1,4 @@
-import { STATUS_CODES, ServerResponse, createServer } from "node:http";
+import { ServerResponse, createServer } from "node:http";
 import type { IncomingMessage, Server } from "node:http";
 import { createSecureServer } from "node:http2";
 import type { Http2SecureServer, Http2Session, ServerHttp2Session } from "node:http2";
@@ -7,6 +7,7 @@ import type { Duplex } from "node:stream";
 import type { ClientRequest } from "./received-request.ts";
 import type { ClientResponse } from "./client-answer.ts";
 import type { ProxyLimits } from "./environment.ts";
+import { endConnection } from "./last-bytes.ts";
 import type { TlsIdentity } from "./tls-identity.ts";
 import { tlsServerOptions } from "./tls-identity.ts";
 
@@ -23,9 +24,6 @@ const IDLE_SWEEP_MS = 50;
 
 /** Requests at the same time on one connection of HTTP/2. */
 const MAX_STREAMS = 256;
-
-/** Longest that a client whose bytes were refused may take to read why: cut off at once, it might not get to it. */
-const LINGER_MS = 2_000;
 
 /** What the listener hands on. */
 export interface ListenerEvents {
@@ -145,23 +143,18 @@ export function createListener(
       socket.destroy();
     } else if (response?.req.complete === false) {
       response.shouldKeepAlive = false;
-      response.once("close", () => endSoon(socket));
+      response.once("close", () => endConnection(socket));
       events.brokenBody(response.req, error);
     } else if (response?.writableEnded === false) {
-      response.once("close", () => endSoon(socket, error));
+      response.once("close", () => refuse(socket, error));
     } else {
-      endSoon(socket, error);
+      refuse(socket, error);
     }
   });
 
-  function endSoon(socket: Duplex, error?: NodeJS.ErrnoException): void {
-    if (!socket.writable) {
-      socket.destroy();
-      return;
-    }
-    socket.end(error === undefined ? "" : events.refusal(error));
-    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
-    socket.once("close", () => clearTimeout(timer));
+  function refuse(socket: Duplex, error: NodeJS.ErrnoException): void {
+    if (socket.writable) endConnection(socket, events.refusal(error));
+    else socket.destroy();
   }
 
   server.maxConnections = limits.maxConnections + EXCESS_CONNECTIONS;
@@ -214,13 +207,4 @@ function respondOn(request: IncomingMessage, socket: Socket): ServerResponse {
   socket.on("drain", () => response.emit("drain"));
   response.once("finish", () => socket.end());
   return response;
-}
-
-/** The text of a whole HTTP/1.1 answer after which the connection ends. */
-export function formatLastAnswer(status: number, fieldLines: readonly string[], body: string): string {
-  const lines = [`HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ""}`];
-  for (let index = 0; index < fieldLines.length; index += 2) {
-    lines.push(`${fieldLines[index]}: ${fieldLines[index + 1]}`);
-  }
-  return `${lines.join("\r\n")}\r\nconnection: close\r\n\r\n${body}`;
 }

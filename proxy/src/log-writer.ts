@@ -1,17 +1,20 @@
 import { write, writeSync } from "node:fs";
 
-/** Written at once when so much waits: one call for some hundred lines. */
-const BATCH_CHARACTERS = 64 * 1024;
+/** Written in one call at most. */
+const BATCH_BYTES = 64 * 1024;
 
 /** Longest that a line waits for others to go with it; a line after a pause does not wait at all. */
 const PAUSE_MS = 100;
 
-/** Lines beyond this are dropped: a reader that stops must cost lines, not memory. Some seconds of full load. */
-const MAX_WAITING_CHARACTERS = 4 * 1024 * 1024;
+/** Batches that wait, about 4 MiB: a reader that stops must cost lines, not memory. Some seconds of full load. */
+const MAX_WAITING_BATCHES = 64;
 
 /** Attempts of {@link LogWriter.flush} at a destination that takes nothing for now, and the pause between two. */
 const FLUSH_ATTEMPTS = 100;
 const FLUSH_PAUSE_MS = 10;
+
+/** Of UTF-8, for one unit of a text. */
+const MAX_BYTES_A_UNIT = 3;
 
 const NOTHING = Buffer.alloc(0);
 
@@ -30,16 +33,34 @@ export interface LogWriter {
  * whatever way runs exit handlers: the end of the work, `process.exit`, an uncaught error. A signal that nobody handles
  * is none of them.
  *
+ * Lines become bytes at once: otherwise each garbage collection would find the pieces of some hundred texts that wait.
+ *
  * @param describeDropped  the line that says how many were dropped, written once there is room again
  */
 export function createLogWriter(fd: number, describeDropped: (count: number) => string): LogWriter {
-  let waiting = "";
-  let droppedCount = 0;
+  let filling = Buffer.allocUnsafeSlow(BATCH_BYTES);
+  let filledBytes = 0;
+  const waiting: Buffer[] = [];
   /** Taken from what waits, and not yet by the destination. */
-  let batch = NOTHING;
+  let batch: Buffer = NOTHING;
+  let droppedCount = 0;
   let isWriting = false;
   let isClosed = false;
   let pause: NodeJS.Timeout | undefined;
+
+  function append(line: string): void {
+    const neededBytes = line.length * MAX_BYTES_A_UNIT;
+    if (neededBytes > BATCH_BYTES - filledBytes) endBatch();
+    if (waiting.length >= MAX_WAITING_BATCHES || neededBytes > BATCH_BYTES) droppedCount += 1;
+    else filledBytes += filling.write(line, filledBytes);
+  }
+
+  function endBatch(): void {
+    if (filledBytes === 0 || waiting.length >= MAX_WAITING_BATCHES) return;
+    waiting.push(filling.subarray(0, filledBytes));
+    filling = Buffer.allocUnsafeSlow(BATCH_BYTES);
+    filledBytes = 0;
+  }
 
   function beginPause(): void {
     pause ??= setTimeout(() => {
@@ -58,17 +79,22 @@ export function createLogWriter(fd: number, describeDropped: (count: number) => 
       if (error?.code === "EPIPE") close();
       // After a flush the rest is another one.
       else if (error === null && batch === given) batch = given.subarray(byteCount);
-      if (error === null && (batch.length > 0 || waiting.length >= BATCH_CHARACTERS)) writeWaiting();
+      if (error === null && (batch.length > 0 || waiting.length > 0)) writeWaiting();
     });
   }
 
   /** Whether there is something to write. */
   function takeBatch(): boolean {
     if (batch.length > 0) return true;
-    if (droppedCount > 0) waiting += describeDropped(droppedCount);
-    droppedCount = 0;
-    batch = waiting === "" ? NOTHING : Buffer.from(waiting);
-    waiting = "";
+    if (waiting.length === 0) {
+      if (droppedCount > 0) {
+        const line = describeDropped(droppedCount);
+        droppedCount = 0;
+        append(line);
+      }
+      endBatch();
+    }
+    batch = waiting.shift() ?? NOTHING;
     return batch.length > 0;
   }
 
@@ -76,7 +102,8 @@ export function createLogWriter(fd: number, describeDropped: (count: number) => 
   function close(): void {
     isClosed = true;
     batch = NOTHING;
-    waiting = "";
+    waiting.length = 0;
+    filledBytes = 0;
     droppedCount = 0;
   }
 
@@ -99,12 +126,9 @@ export function createLogWriter(fd: number, describeDropped: (count: number) => 
     flush,
     write(line) {
       if (isClosed) return;
-      if (batch.length + waiting.length + line.length > MAX_WAITING_CHARACTERS) {
-        droppedCount += 1;
-        return;
-      }
-      waiting += line;
-      if (pause === undefined || waiting.length >= BATCH_CHARACTERS) writeWaiting();
+      append(line);
+      // With a batch left, it is being written, or has failed and is tried again after the pause.
+      if (pause === undefined || (waiting.length > 0 && batch.length === 0)) writeWaiting();
     },
   };
 }

@@ -15,19 +15,17 @@ export interface MetricsServer {
 
 /** Serves the metrics at a port of their own, on loopback. @param port  0: any free one */
 export function createMetricsServer(metrics: ProxyMetrics, port: number): MetricsServer {
-  const server = createServer(async (request, response) => {
+  const server = createServer((request, response) => {
     request.resume();
     if (request.url !== PATH || (request.method !== "GET" && request.method !== "HEAD")) {
       response.writeHead(404).end();
       return;
     }
-    try {
-      const text = await metrics.render();
-      response.writeHead(200, { "content-type": metrics.contentType }).end(text);
-    } catch {
+    metrics.render().then(
+      (text) => response.writeHead(200, { "content-type": metrics.contentType }).end(text),
       // A number that cannot be read is no reason to stop what it counts.
-      response.writeHead(500).end();
-    }
+      () => response.writeHead(500).end(),
+    );
   });
   return {
     async listen() {

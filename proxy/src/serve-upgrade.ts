@@ -1,10 +1,10 @@
-import { once } from "node:events";
 import type { IncomingMessage } from "node:http";
+import { Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { ClientPresence } from "./client-presence.ts";
 import type { Workload } from "./forward.ts";
-import { formatLastAnswer } from "./listener.ts";
+import { breakConnection, endConnection, formatLastAnswer } from "./last-bytes.ts";
 import { describeProblem, problemLines } from "./problem.ts";
 import { readReceived } from "./received-request.ts";
 import type { ReceivedRequest } from "./received-request.ts";
@@ -13,6 +13,9 @@ import type { Running, Serving } from "./serve-request.ts";
 import { isSystemTarget } from "./system-routes.ts";
 import type { Traffic } from "./traffic.ts";
 import type { WireFormat } from "./wire-format.ts";
+
+/** After so long without a byte, a client is asked whether it is still there. */
+const KEEP_ALIVE_PROBE_MS = 60_000;
 
 export interface UpgradeContext {
   readonly wire: WireFormat;
@@ -63,7 +66,7 @@ export function createUpgrades({ wire, workload, serving, maxRequests }: Upgrade
     const answer = await workload.upgrade(received, protocol, forwarding);
     if (answer.socket === undefined) {
       const text = formatLastAnswer(answer.status, answer.fieldLines, "");
-      socket.end(Buffer.concat([Buffer.from(text, "latin1"), answer.body]));
+      endConnection(socket, Buffer.concat([Buffer.from(text, "latin1"), answer.body]));
       traffic.bytesOut = answer.body.length;
       return answer.status;
     }
@@ -90,7 +93,7 @@ export function createUpgrades({ wire, workload, serving, maxRequests }: Upgrade
         const problem = describeProblem(error, running.requestId);
         const hasLeft = !socket.writable;
         if (hasLeft) socket.destroy();
-        else socket.end(formatLastAnswer(problem.status, problemLines(problem), problem.body));
+        else endConnection(socket, formatLastAnswer(problem.status, problemLines(problem), problem.body));
         running.ended(received, { status: problem.status, hasLeft, failure: { problem, error } });
       }
     },
@@ -109,16 +112,24 @@ function formatSwitch(fieldLines: readonly string[], protocol: string): string {
   return `${lines.join("\r\n")}\r\n\r\n`;
 }
 
-/** Passes bytes both ways until both sides have ended; what one side breaks, breaks the other. */
+/**
+ * Passes bytes both ways until both sides have ended. A client that has said all still hears the workload; the end of the
+ * workload is the end. What one side breaks off, breaks off on the other.
+ */
 async function connect(client: Duplex, workload: Duplex, head: Buffer, traffic: Traffic): Promise<void> {
-  workload.on("error", () => undefined);
+  // Before anybody listens: those who come later would miss it.
+  if (head.length > 0) client.unshift(head);
+  // Nobody counts the time of a tunnel: that a client is gone without a word is for TCP to find out.
+  if (client instanceof Socket) client.setKeepAlive(true, KEEP_ALIVE_PROBE_MS);
   client.on("data", (chunk: Buffer) => (traffic.bytesIn += chunk.length));
   workload.on("data", (chunk: Buffer) => (traffic.bytesOut += chunk.length));
+  client.on("error", () => breakConnection(workload));
+  workload.on("error", () => breakConnection(client));
   client.once("close", () => workload.destroy());
-  // What it said last is still to go out.
-  workload.once("close", () => client.end());
-  if (head.length > 0) client.unshift(head);
+  // What the workload said last is still to go out.
+  workload.once("close", () => endConnection(client));
   client.pipe(workload);
   workload.pipe(client);
-  await Promise.all([client, workload].map((side) => (side.closed ? undefined : once(side, "close"))));
+  for (const side of [client, workload])
+    if (!side.closed) await new Promise((resolve) => side.once("close", resolve));
 }

@@ -7,7 +7,8 @@ import { createCors } from "./cors.ts";
 import type { ProxySettings } from "./environment.ts";
 import { createWorkload } from "./forward.ts";
 import type { KeyProvider } from "./keys/key-provider.ts";
-import { createListener, formatLastAnswer } from "./listener.ts";
+import { formatLastAnswer } from "./last-bytes.ts";
+import { createListener } from "./listener.ts";
 import type { ProxyLog } from "./log.ts";
 import { createMetricsServer } from "./metrics-server.ts";
 import { createMetrics } from "./metrics.ts";
@@ -87,7 +88,10 @@ export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: Prox
     upgrade: (request, socket, head) => void upgrades.serve(request, socket, head),
     refusal: (error) => refuseBytes(error, log, metrics),
     brokenBody: (request, cause) => {
-      breakBody(request, new PolarisError("REQUEST_INVALID", "the body is not what HTTP lets it be", { cause }));
+      breakBody(
+        request,
+        new PolarisError("REQUEST_INVALID", "the body is not what HTTP lets it be", { cause }),
+      );
     },
   });
 
@@ -118,11 +122,7 @@ export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: Prox
 }
 
 /** @returns the answer to bytes that are no request */
-function refuseBytes(
-  cause: NodeJS.ErrnoException,
-  log: ProxyLog,
-  metrics: ProxyMetrics | undefined,
-): string {
+function refuseBytes(cause: NodeJS.ErrnoException, log: ProxyLog, metrics: ProxyMetrics | undefined): string {
   const requestId = randomUUID();
   const refusal =
     cause.code === "ERR_HTTP_REQUEST_TIMEOUT"

@@ -11,7 +11,7 @@ import type { ErrorCode } from "@polaris-cvm/sdk/errors";
 import { readQuestion } from "./data-key-question.ts";
 import type { DataKeyQuestion } from "./data-key-question.ts";
 import type { KeyProvider } from "./keys/key-provider.ts";
-import { formatLastAnswer } from "./listener.ts";
+import { formatLastAnswer } from "./last-bytes.ts";
 import { describeFailure } from "./log.ts";
 import type { ProxyLog } from "./log.ts";
 import { claimPrivateSocket } from "./private-socket.ts";

@@ -1,4 +1,5 @@
 import type { Duplex } from "node:stream";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { Dispatcher } from "undici";
 import { departure } from "./client-presence.ts";
 import type { ClientPresence } from "./client-presence.ts";
@@ -64,7 +65,13 @@ export function upgradeAtWorkload(
       onResponseData(controller, chunk) {
         byteCount += chunk.length;
         if (byteCount <= MAX_REFUSAL_BYTES) chunks.push(chunk);
-        else controller.abort(new Error("the workload refused a protocol with a long text"));
+        else
+          controller.abort(
+            new PolarisError(
+              "WORKLOAD_RESPONSE_INVALID",
+              "the workload says too much about a protocol that it refuses",
+            ),
+          );
       },
       onResponseEnd() {
         if (answer !== undefined) resolve({ ...answer, body: Buffer.concat(chunks) });

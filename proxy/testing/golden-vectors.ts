@@ -24,7 +24,7 @@ export const GOLDEN_VECTORS = JSON.parse(
 ) as GoldenVectors;
 
 /** A provider that holds the key which the golden requests are sealed to. */
-export function createContainerKeyProvider(maxQueuedUnwraps = 256): Promise<KeyProvider> {
+export async function createContainerKeyProvider(maxQueuedUnwraps = 256): Promise<KeyProvider> {
   const der = createPrivateKey(GOLDEN_VECTORS.containerPrivateKeyPem).export({
     type: "pkcs8",
     format: "der",

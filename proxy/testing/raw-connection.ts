@@ -96,7 +96,8 @@ export async function startTcpWorkload(
   onRequest: (connection: RawConnection, firstBytes: string) => void = () => undefined,
 ): Promise<TcpWorkload> {
   const connections: RawConnection[] = [];
-  const server = createServer((socket) => {
+  // A workload that is told that nothing more comes may still answer.
+  const server = createServer({ allowHalfOpen: true }, (socket) => {
     const connection = new RawConnection(socket);
     connections.push(connection);
     socket.once("data", (bytes) => onRequest(connection, bytes.toString("latin1")));

@@ -105,6 +105,15 @@ export type ProxyOverrides = Partial<Omit<ProxySettings, "workload" | "limits">>
   readonly keys?: KeyProvider;
 };
 
+let sharedKeys: Promise<KeyProvider> | undefined;
+
+/** One provider for all proxies of a process, which ends with it; one of their own for those with a limit of their own. */
+async function obtainKeys(maxQueuedUnwraps: number | undefined): Promise<KeyProvider> {
+  if (maxQueuedUnwraps !== undefined) return await createContainerKeyProvider(maxQueuedUnwraps);
+  sharedKeys ??= createContainerKeyProvider();
+  return { ...(await sharedKeys), close: () => undefined };
+}
+
 /** Starts a proxy with the key of the golden vectors; both directions may be sealed or clear unless told otherwise. */
 export async function startProxy(workloadUrl: string, overrides: ProxyOverrides = {}): Promise<RunningProxy> {
   const { keys, tlsIdentity, workload, limits, ...others } = overrides;
@@ -130,7 +139,7 @@ export async function startProxy(workloadUrl: string, overrides: ProxyOverrides 
   };
   const proxy = createProxy({
     settings,
-    keys: keys ?? (await createContainerKeyProvider(settings.limits.maxQueuedUnwraps)),
+    keys: keys ?? (await obtainKeys(limits?.maxQueuedUnwraps)),
     log: createLog(settings.logLevel, { write }),
     ...(tlsIdentity !== undefined && { tls: tlsIdentity }),
     nowMs: () => 1_800_000_000_000,

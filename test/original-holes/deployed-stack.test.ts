@@ -55,7 +55,9 @@ const RESIDUALS = ["local-workload-reachable-by-processes", "wire-v1-replay", "w
 
 test("U5, 1.5.5, 1.5.6: verify names what is left open: other processes of this machine, replays, the response key", async () => {
   const { data } = await project.json(["verify"]);
-  const open = (data.statements as readonly TrustStatement[]).filter(({ holds }) => !holds).map(({ id }) => id);
+  const open = (data.statements as readonly TrustStatement[])
+    .filter(({ holds }) => !holds)
+    .map(({ id }) => id);
   for (const id of RESIDUALS) assert.ok(open.includes(id), id);
 
   const { stdout } = await project.run(["verify"]);

@@ -6,26 +6,18 @@ import { once } from "node:events";
 import { text } from "node:stream/consumers";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { encodeBase64, formatEnvelope, importPublicKey, sealEnvelope } from "@polaris-cvm/sdk";
+import { encodeBase64, formatEnvelope } from "@polaris-cvm/sdk";
 import { GOLDEN_VECTORS, createContainerKeyProvider } from "../../proxy/testing/golden-vectors.ts";
+import { get, readProblem } from "../../proxy/testing/proxy-answers.ts";
+import type { RawAnswer } from "../../proxy/testing/raw-answers.ts";
 import { sendRaw, startProxy, startWorkload } from "../../proxy/testing/running-proxy.ts";
-import type { RawAnswer } from "../../proxy/testing/running-proxy.ts";
+import { sealBytes, sealText, secureField } from "../../proxy/testing/sealing.ts";
 
-const recipient = await importPublicKey(GOLDEN_VECTORS.containerPublicKeyPem);
-const seal = async (plaintext: string | Uint8Array): Promise<string> =>
-  encodeBase64(await sealEnvelope(Buffer.from(plaintext), recipient));
 const base64 = (value: string): string => Buffer.from(value).toString("base64");
 
-/** A request by hand, for what no client of ours sends. */
-function get(...fields: string[]): string {
-  return ["GET / HTTP/1.1", "host: proxy.example", "connection: close", ...fields, "", ""].join("\r\n");
-}
-
+/** The whole problem, after checking that it has the one shape. */
 function problemOf(answer: RawAnswer): Record<string, unknown> {
-  assert.deepEqual(
-    answer.fields.filter(([name]) => name === "content-type"),
-    [["content-type", "application/problem+json"]],
-  );
+  readProblem(answer);
   return JSON.parse(answer.body) as Record<string, unknown>;
 }
 
@@ -81,31 +73,31 @@ const LEAKS: readonly [what: string, fields: readonly string[], code: string, de
   ],
   [
     "sealed headers that are no JSON",
-    [`polaris-secure: ${await seal("{planted")}`],
+    [`polaris-secure: ${await sealText("{planted")}`],
     "REQUEST_INVALID",
     "the sealed headers are not JSON",
   ],
   [
     "sealed headers with a line break",
-    [`polaris-secure: ${await seal('{"x-planted":"a\\r\\nb"}')}`],
+    [`polaris-secure: ${await sealText('{"x-planted":"a\\r\\nb"}')}`],
     "REQUEST_INVALID",
     "the sealed headers hold a value that no field can have",
   ],
   [
     "a sealed URL that is no text",
-    [`polaris-url: ${await seal(Uint8Array.of(0xff, 0xfe))}`],
+    [`polaris-url: ${(await sealBytes(Uint8Array.of(0xff, 0xfe))).toString("base64")}`],
     "REQUEST_INVALID",
     "a sealed part is not UTF-8",
   ],
   [
     "a sealed URL of another host",
-    [`polaris-url: ${await seal("http://planted.example/")}`],
+    [`polaris-url: ${await sealText("http://planted.example/")}`],
     "REQUEST_INVALID",
     "URL must be a path that begins with one slash, without blanks or fragment",
   ],
   [
     "a key that is not ours",
-    [`polaris-secure: ${await seal("{}")}`, "polaris-key-id: planted"],
+    [await secureField(), "polaris-key-id: planted"],
     "KEY_UNKNOWN",
     "the message is sealed to a key that this proxy does not have: ask for its public key again",
   ],
@@ -115,7 +107,7 @@ test("1.5.8: errors had the words of OpenSSL and V8; here each has a text of our
   await using workload = await startWorkload();
   await using proxy = await startProxy(workload.url);
   for (const [what, fields, code, detail] of LEAKS) {
-    const answer = await sendRaw(proxy.port, get(...fields));
+    const answer = await sendRaw(proxy.port, get("/", ...fields));
     const problem = problemOf(answer);
     assert.deepEqual([problem["code"], problem["detail"]], [code, detail], what);
     assert.deepEqual(Object.keys(problem).toSorted(), [
@@ -136,12 +128,12 @@ test("1.5.8: every failure was a 400; here an outage is not the client's mistake
   const container = await createContainerKeyProvider();
   const keys = { ...container, unwrap: () => Promise.reject(new TypeError("planted: DECODER routines")) };
   await using proxy = await startProxy("http://127.0.0.1:1", { keys });
-  const away = problemOf(await sendRaw(proxy.port, get()));
+  const away = problemOf(await sendRaw(proxy.port, get("/")));
   assert.deepEqual(
     [away["status"], away["code"], away["detail"]],
     [502, "WORKLOAD_UNREACHABLE", "cannot reach the workload"],
   );
-  const bug = await sendRaw(proxy.port, get(`polaris-secure: ${await seal("{}")}`));
+  const bug = await sendRaw(proxy.port, get("/", await secureField()));
   const { requestId, ...problem } = problemOf(bug);
   assert.deepEqual(problem, {
     type: "about:blank",
@@ -211,7 +203,7 @@ test("1.5.8: each failure inside cryptography had a message of its own; here all
   await using workload = await startWorkload();
   await using proxy = await startProxy(workload.url, { keys });
   const send = (envelope: string): Promise<RawAnswer> =>
-    sendRaw(proxy.port, get(`polaris-secure: ${envelope}`));
+    sendRaw(proxy.port, get("/", `polaris-secure: ${envelope}`));
   assert.equal((await send(sealBadly({}))).status, 200);
   assert.equal(workload.seen.length, 1);
 
@@ -259,14 +251,13 @@ test(
       },
       stdio: ["ignore", "pipe", "pipe", "ipc"],
     });
-    const output = Promise.all(
-      [proxy.stdout, proxy.stderr].map((stream) => (stream === null ? "" : text(stream))),
-    );
+    assert.ok(proxy.stdout !== null && proxy.stderr !== null);
+    const output = Promise.all([text(proxy.stdout), text(proxy.stderr)]);
     const [port] = (await once(proxy, "message")) as [number];
     const answers = [
-      await sendRaw(port, get()),
-      await sendRaw(port, get(`polaris-secure: ${sealBadly({})}`)),
-      await sendRaw(port, get("polaris-secure: no base64")),
+      await sendRaw(port, get("/")),
+      await sendRaw(port, get("/", await secureField())),
+      await sendRaw(port, get("/", "polaris-secure: no base64")),
       await sendRaw(port, "no request\r\n\r\n"),
     ];
     assert.deepEqual(

@@ -3,15 +3,14 @@
 import assert from "node:assert/strict";
 import { randomBytes } from "node:crypto";
 import { test } from "node:test";
-import { createClient, createEphemeralKeyHandler, verifyAttestation } from "@polaris-cvm/sdk";
+import { createClient, verifyAttestation } from "@polaris-cvm/sdk";
 import type { AttestationExpectations, Client } from "@polaris-cvm/sdk";
 import { startProxy, startWorkload } from "../../proxy/testing/running-proxy.ts";
+import { clientKeys } from "../../proxy/testing/sealing.ts";
 import { NOW, startAttestedProxy } from "../sdk/attested-proxy.ts";
 
-const keyHandler = createEphemeralKeyHandler({ modulusLength: 2048 });
-
 function createVerifyingClient(url: string, expect: AttestationExpectations): Client {
-  return createClient({ url, expect, keyHandler, nowUnixSeconds: () => NOW });
+  return createClient({ url, expect, keyHandler: clientKeys, nowUnixSeconds: () => NOW });
 }
 
 test("1.5.7: the public key came without evidence; here the route beside it has evidence that is bound to it and to one nonce", async () => {

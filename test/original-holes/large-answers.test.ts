@@ -5,19 +5,12 @@ import { once } from "node:events";
 import type { ServerResponse } from "node:http";
 import { test } from "node:test";
 import { parseProxyEnvironment } from "@polaris-cvm/proxy/environment";
-import { createClient, createEphemeralKeyHandler } from "@polaris-cvm/sdk";
-import type { Client } from "@polaris-cvm/sdk";
-import { GOLDEN_VECTORS } from "../../proxy/testing/golden-vectors.ts";
 import { startProxy, startWorkload } from "../../proxy/testing/running-proxy.ts";
 import type { RunningProxy } from "../../proxy/testing/running-proxy.ts";
+import { createSealingClient } from "../../proxy/testing/sealing.ts";
 
 const KIB = 1024;
 const timeout = 10_000;
-const keyHandler = createEphemeralKeyHandler({ modulusLength: 2048 });
-
-function createSealingClient(proxy: RunningProxy): Client {
-  return createClient({ url: proxy.url, publicKey: GOLDEN_VECTORS.containerPublicKeyPem, keyHandler });
-}
 
 /** Bytes of sealed bodies that the proxy holds now. */
 async function heldBytes(proxy: RunningProxy): Promise<number> {
@@ -47,11 +40,14 @@ test(
     });
     const maxBodyBytes = 200 * KIB;
     await using proxy = await startProxy(workload.url, { limits: { maxBodyBytes }, metricsPort: 0 });
-    const response = await createSealingClient(proxy).fetch("/endless");
+    const response = await createSealingClient(proxy.url).fetch("/endless");
     assert.equal(response.status, 502);
     assert.equal(response.headers.get("polaris-error"), "WORKLOAD_RESPONSE_INVALID");
     const { detail } = (await response.json()) as { detail: string };
-    assert.equal(detail, "the workload's answer is longer than 204800 bytes, which is as much as can be sealed");
+    assert.equal(
+      detail,
+      "the workload's answer is longer than 204800 bytes, which is as much as can be sealed",
+    );
     await isCutOff;
     assert.equal(await heldBytes(proxy), 0);
   },
@@ -63,9 +59,12 @@ test("1.5.4: an answer as long as the limit is sealed, one byte more is not", { 
     response.end(Buffer.alloc(Number(url?.slice(1)), "x"));
   });
   await using proxy = await startProxy(workload.url, { limits: { maxBodyBytes } });
-  const { fetch } = createSealingClient(proxy);
+  const { fetch } = createSealingClient(proxy.url);
   assert.equal(await (await fetch(`/${maxBodyBytes}`)).text(), "x".repeat(maxBodyBytes));
-  assert.equal((await fetch(`/${maxBodyBytes + 1}`)).headers.get("polaris-error"), "WORKLOAD_RESPONSE_INVALID");
+  assert.equal(
+    (await fetch(`/${maxBodyBytes + 1}`)).headers.get("polaris-error"),
+    "WORKLOAD_RESPONSE_INVALID",
+  );
 });
 
 test(
@@ -83,7 +82,7 @@ test(
       limits: { maxBodyBytes: 150 * KIB, maxBufferedBytes: 150 * KIB },
       metricsPort: 0,
     });
-    const { fetch } = createSealingClient(proxy);
+    const { fetch } = createSealingClient(proxy.url);
     // Neither ends before the release but by a refusal.
     const [first, second] = [fetch("/one"), fetch("/two")];
     const refused = await Promise.race([first, second]);
@@ -93,8 +92,9 @@ test(
 
     release();
     const answers = await Promise.all([first, second]);
-    assert.deepEqual(answers.map(({ status }) => status).toSorted(), [200, 503]);
-    for (const answer of answers) if (answer.status === 200) assert.equal(await answer.text(), body);
+    const taken = answers.filter(({ status }) => status === 200);
+    assert.equal(taken.length, 1);
+    for (const answer of taken) assert.equal(await answer.text(), body);
     assert.equal(await heldBytes(proxy), 0);
     assert.equal(await (await fetch("/three")).text(), body);
   },

@@ -28,6 +28,7 @@ import {
 } from "../trust/fixture.ts";
 
 const timeout = 10_000;
+/** Decrypts with WebCrypto, which the test of the event loop leaves alone. */
 const keyHandler = createEphemeralKeyHandler({ modulusLength: 2048 });
 const KEY_VERSION = `/v1/${cryptoKey}/cryptoKeyVersions/1`;
 
@@ -35,9 +36,14 @@ function createSealingFetch({ url }: RunningProxy, publicKey = GOLDEN_VECTORS.co
   return createClient({ url, publicKey, keyHandler }).fetch;
 }
 
-/** Opens once `count` have come to it. */
-function createGate(count: number): { arrive(): Promise<void>; readonly opened: Promise<void> } {
-  const { promise: opened, resolve: open } = Promise.withResolvers<void>();
+/** Opens once `count` have come to it; whoever waits when the test is out of time fails. */
+function createGate(
+  { signal }: TestContext,
+  count: number,
+): { arrive(): Promise<void>; readonly opened: Promise<void> } {
+  const { promise: opened, resolve: open, reject } = Promise.withResolvers<void>();
+  signal.addEventListener("abort", () => reject(signal.reason));
+  opened.catch(() => undefined);
   let arrived = 0;
   return {
     opened,
@@ -56,9 +62,9 @@ for (const [method, count] of [
   test(
     `1.5.2: the ${count} private operations of a ${method} went one by one; here all are asked for before one is answered`,
     { timeout },
-    async () => {
+    async (t) => {
       const container = await createContainerKeyProvider();
-      const all = createGate(count);
+      const all = createGate(t, count);
       const keys: KeyProvider = {
         ...container,
         async unwrap(...asked) {
@@ -88,22 +94,22 @@ test(
     });
 
     const container = await createContainerKeyProvider();
-    const { promise: isReleased, resolve: release } = Promise.withResolvers<void>();
-    const allAsked = createGate(6);
+    const allDone = createGate(t, 6);
+    const release = createGate(t, 1);
     const keys: KeyProvider = {
       ...container,
       async unwrap(...asked) {
         // Done for real, and told when the test says so.
         const value = await container.unwrap(...asked);
-        void allAsked.arrive();
-        await isReleased;
+        void allDone.arrive();
+        await release.opened;
         return value;
       },
     };
     await using workload = await startWorkload();
     await using proxy = await startProxy(workload.url, { keys });
     const sealed = createSealingFetch(proxy)("/sealed", { method: "POST", body: "sealed" });
-    await allAsked.opened;
+    await allDone.opened;
 
     for (const path of ["/clear", "/polaris-container/health", "/polaris-container/publicKey"]) {
       assert.equal((await fetch(`${proxy.url}${path}`)).status, 200, path);
@@ -112,21 +118,30 @@ test(
       workload.seen.map(({ url }) => url),
       ["/clear"],
     );
-    release();
+    void release.arrive();
     assert.equal(await (await sealed).text(), "sealed");
     assert.equal(decrypt.mock.callCount(), 0);
   },
 );
 
 /** The trust services behind a server that counts what comes, and lets it through when a test says so. */
-async function startRelay(t: TestContext, trustUrl: string, pass: (path: string) => Promise<void> | undefined) {
+async function startRelay(
+  t: TestContext,
+  trustUrl: string,
+  pass: (path: string) => Promise<void> | undefined,
+) {
   const paths: string[] = [];
   const server = createServer((incoming, outgoing) => {
     void (async () => {
       const { url: path = "", method = "GET", headers } = incoming;
       const body = await text(incoming);
       paths.push(path);
-      await pass(path);
+      try {
+        await pass(path);
+      } catch {
+        outgoing.destroy();
+        return;
+      }
       const answer = await fetch(`${trustUrl}${path}`, {
         method,
         headers: {
@@ -182,7 +197,7 @@ test(
   "1.5.2: with a key service a request took six round trips; here the service has all six calls before it answers one",
   { timeout },
   async (t) => {
-    const all = createGate(6);
+    const all = createGate(t, 6);
     const { keys, relay, publicKeyPem } = await startCloudKey(t, (path) =>
       path.endsWith(":asymmetricDecrypt") ? all.arrive() : undefined,
     );
@@ -200,7 +215,7 @@ test(
   async (t) => {
     const REQUESTS = 8;
     // Of each sealed request the four unwraps, and each question for the key; all before the token service answers.
-    const allWait = createGate(REQUESTS * 4 + REQUESTS);
+    const allWait = createGate(t, REQUESTS * 4 + REQUESTS);
     const cloud = await startCloudKey(t, (path) => (path === "/v1/token" ? allWait.opened : undefined));
     const keys: KeyProvider = {
       ...cloud.keys,
@@ -225,7 +240,8 @@ test(
         return [await sealed.text(), await key.json()];
       }),
     );
-    assert.deepEqual(answers, Array(REQUESTS).fill(["opened", { publicKey: cloud.publicKeyPem }]));
+    assert.equal(answers.length, REQUESTS);
+    for (const answer of answers) assert.deepEqual(answer, ["opened", { publicKey: cloud.publicKeyPem }]);
     assert.equal(cloud.relay.count("/v1/token"), 1);
     assert.equal(cloud.relay.count(`${KEY_VERSION}/publicKey`), 1);
     assert.equal(cloud.relay.count(`${KEY_VERSION}:asymmetricDecrypt`), REQUESTS * 4);

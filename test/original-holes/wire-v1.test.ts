@@ -4,12 +4,12 @@ import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { test } from "node:test";
-import { createClient, createEphemeralKeyHandler, importPublicKey, sealEnvelope } from "@polaris-cvm/sdk";
+import { createClient } from "@polaris-cvm/sdk";
 import { wireTrustStatements } from "@polaris-cvm/stacks/wire-trust-statements.ts";
 import { GOLDEN_VECTORS, openAsOriginal } from "../../proxy/testing/golden-vectors.ts";
 import { startProxy, startWorkload } from "../../proxy/testing/running-proxy.ts";
+import { clientKeys, sealText } from "../../proxy/testing/sealing.ts";
 
-const publicKeyPem = GOLDEN_VECTORS.containerPublicKeyPem;
 const RESPONSE_KEY = "polaris-response-public-key";
 const encryption = { requests: "required", responses: "required" } as const;
 
@@ -29,8 +29,8 @@ test("1.5.6: known limit of wire v1: sealed headers of somebody on the way, with
   let onTheWay: { headers: Headers; body: ArrayBuffer } | undefined;
   const client = createClient({
     url: proxy.url,
-    publicKey: publicKeyPem,
-    keyHandler: createEphemeralKeyHandler({ modulusLength: 2048 }),
+    publicKey: GOLDEN_VECTORS.containerPublicKeyPem,
+    keyHandler: clientKeys,
     fetch: async (input, init) => {
       const request = new Request(input, init);
       onTheWay = { headers: request.headers, body: await request.clone().arrayBuffer() };
@@ -44,17 +44,13 @@ test("1.5.6: known limit of wire v1: sealed headers of somebody on the way, with
   const pem = attacker.publicKey.export({ type: "spki", format: "pem" });
   const ownKey = Buffer.from(pem).toString("base64");
   // Everybody can seal to the public key, and nothing says that this was another one than who sealed address and body.
-  const ownHeaders = await sealEnvelope(
-    Buffer.from(JSON.stringify({ [RESPONSE_KEY]: ownKey })),
-    await importPublicKey(publicKeyPem),
-  );
   const headers = new Headers(onTheWay.headers);
-  headers.set("polaris-secure", Buffer.from(ownHeaders).toString("base64"));
+  headers.set("polaris-secure", await sealText(JSON.stringify({ [RESPONSE_KEY]: ownKey })));
   headers.set(RESPONSE_KEY, ownKey);
   const stolen = await fetch(proxy.url, { method: "POST", headers, body: onTheWay.body });
   assert.equal(stolen.status, 200);
   const privateKeyPem = attacker.privateKey.export({ type: "pkcs8", format: "pem" });
-  assert.equal(openAsOriginal(await stolen.text(), String(privateKeyPem)).toString(), "the client's secret");
+  assert.equal(openAsOriginal(await stolen.text(), privateKeyPem).toString(), "the client's secret");
   assert.deepEqual(
     workload.seen.map(({ url }) => url),
     ["/account", "/account"],

@@ -1,6 +1,6 @@
 import { createPrivateKey, createPublicKey, webcrypto } from "node:crypto";
 import { availableParallelism } from "node:os";
-import { startKeyThread } from "./key-thread.ts";
+import { createKeyThread } from "./key-thread.ts";
 import { envelopeOpenFailed, keyUnknown, readPublicKey } from "./key-provider.ts";
 import type { KeyProvider, ProviderPublicKey } from "./key-provider.ts";
 import { createOperationQueue } from "./operation-queue.ts";
@@ -19,25 +19,21 @@ export async function createEphemeralKeyProvider(maxQueuedUnwraps: number): Prom
   const pair = await webcrypto.subtle.generateKey(parameters, true, ["encrypt", "decrypt"]);
   const pkcs8 = new Uint8Array(await webcrypto.subtle.exportKey("pkcs8", pair.privateKey));
   try {
-    return await createMemoryKeyProvider(pkcs8, maxQueuedUnwraps);
+    return createMemoryKeyProvider(pkcs8, maxQueuedUnwraps);
   } finally {
     pkcs8.fill(0);
   }
 }
 
 /**
- * Keeps a private key in memory, in one thread per core: all cores work on private operations and the event loop on none.
+ * Keeps a private key in memory, in as many threads as there are cores: all cores work on private operations and the event
+ * loop on none.
  *
  * @param pkcs8  PKCS #8 in DER; not kept, the caller may overwrite it
  */
-export async function createMemoryKeyProvider(
-  pkcs8: Uint8Array,
-  maxQueuedUnwraps: number,
-): Promise<KeyProvider> {
+export function createMemoryKeyProvider(pkcs8: Uint8Array, maxQueuedUnwraps: number): KeyProvider {
   const publicKey = derivePublicKey(pkcs8);
-  const threads = await Promise.all(
-    Array.from({ length: availableParallelism() }, () => startKeyThread(pkcs8)),
-  );
+  const threads = Array.from({ length: availableParallelism() }, () => createKeyThread(pkcs8));
   const operations = createOperationQueue(threads, maxQueuedUnwraps);
 
   return {

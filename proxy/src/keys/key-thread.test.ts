@@ -6,12 +6,12 @@ import { getPriority } from "node:os";
 import { after, test } from "node:test";
 import { promisify } from "node:util";
 import { GOLDEN_VECTORS } from "../../testing/golden-vectors.ts";
-import { startKeyThread } from "./key-thread.ts";
+import { createKeyThread } from "./key-thread.ts";
 
 const pkcs8 = new Uint8Array(
   createPrivateKey(GOLDEN_VECTORS.containerPrivateKeyPem).export({ format: "der", type: "pkcs8" }),
 );
-const thread = await startKeyThread(pkcs8);
+const thread = createKeyThread(pkcs8);
 after(() => thread.stop());
 
 function wrap(value: Buffer): Buffer {
@@ -54,20 +54,26 @@ test("the operations are not done by the thread of the event loop", async () => 
 });
 
 test(
-  "the thread lets everybody else go first",
+  "the thread lets everybody else go first, and one without an operation is not there",
   { skip: !existsSync("/proc/self/task") && "threads have a priority of their own on Linux only" },
   () => {
+    const unused = createKeyThread(pkcs8);
     const priorities = readdirSync("/proc/self/task").map((threadId) => getPriority(Number(threadId)));
     assert.equal(priorities.filter((priority) => priority === 10).length, 1);
     assert.equal(getPriority(), 0);
+    unused.stop();
   },
 );
 
-test("a thread that is stopped answers who waits and who comes", async () => {
-  const stopping = await startKeyThread(pkcs8);
+test("a thread that is stopped answers who waits and who comes, also before its first operation", async () => {
+  const failure = { code: "KEY_UNAVAILABLE", message: "the key is gone: the proxy is closing" };
+  const unused = createKeyThread(pkcs8);
+  unused.stop();
+  await assert.rejects(unused.unwrap(wrap(Buffer.alloc(32))), failure);
+
+  const stopping = createKeyThread(pkcs8);
   const waiting = stopping.unwrap(wrap(Buffer.alloc(32)));
   stopping.stop();
-  const failure = { code: "KEY_UNAVAILABLE", message: "the key is gone: the proxy is closing" };
   await assert.rejects(waiting, failure);
   await assert.rejects(stopping.unwrap(wrap(Buffer.alloc(32))), failure);
 });
@@ -75,10 +81,10 @@ test("a thread that is stopped answers who waits and who comes", async () => {
 test("a key keeps no process alive, an operation does until its end", { timeout: 20_000 }, async () => {
   const program = `
     import { GOLDEN_VECTORS } from ${JSON.stringify(import.meta.resolve("../../testing/golden-vectors.ts"))};
-    import { startKeyThread } from ${JSON.stringify(import.meta.resolve("./key-thread.ts"))};
+    import { createKeyThread } from ${JSON.stringify(import.meta.resolve("./key-thread.ts"))};
     import { createPrivateKey } from "node:crypto";
     const key = createPrivateKey(GOLDEN_VECTORS.containerPrivateKeyPem);
-    const thread = await startKeyThread(key.export({ format: "der", type: "pkcs8" }));
+    const thread = createKeyThread(key.export({ format: "der", type: "pkcs8" }));
     const value = await thread.unwrap(Buffer.from("${wrap(Buffer.from("to the end")).toString("base64")}", "base64"));
     process.stdout.write(value);
   `;

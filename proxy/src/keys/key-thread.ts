@@ -10,7 +10,7 @@ const NICENESS = 10;
 /** A private key in a thread of its own. */
 export interface KeyThread {
   /**
-   * Unwraps one value, and takes the next one only after that. `undefined` for whatever is wrong with a ciphertext.
+   * Unwraps one value; call it again only after that. `undefined` for whatever is wrong with a ciphertext.
    *
    * Rejects with KEY_UNAVAILABLE if the thread is stopped.
    */
@@ -24,40 +24,43 @@ interface ThreadInput {
 }
 
 /**
- * Starts a thread that holds a copy of a private key. Threads, because the thread pool of Node also resolves names and
- * reads files, has four places on any machine, and knows no priorities. A thread costs about 10 MiB. An error in it is a
- * bug and ends the process, as anywhere else.
+ * Threads, because the thread pool of Node also resolves names and reads files, has four places on any machine, and knows
+ * no priorities. One costs about 10 MiB, and some 40 ms with its first operation: it is not started before, so that a
+ * proxy that passes everything on in the clear has none. An error in it is a bug and ends the process, as anywhere else.
  *
  * @param pkcs8  PKCS #8 in DER of an RSA key; copied, the caller may overwrite it
  */
-export async function startKeyThread(pkcs8: Uint8Array): Promise<KeyThread> {
+export function createKeyThread(pkcs8: Uint8Array): KeyThread {
   const copy = new Uint8Array(pkcs8);
-  const input: ThreadInput = { pkcs8: copy, niceness: NICENESS };
-  // The program is text and no file: a bundle of the proxy stays one file, and no thread loads what strips types (25 MiB).
-  const worker = new Worker(`(${String(serveUnwraps)})()`, {
-    eval: true,
-    name: "polaris-rsa",
-    workerData: input,
-    transferList: [copy.buffer],
-    env: {},
-    execArgv: [],
-  });
-
-  let answered = Promise.withResolvers<Uint8Array | undefined>();
+  let worker: Worker | undefined;
+  let answered: PromiseWithResolvers<Uint8Array | undefined> | undefined;
   let isStopped = false;
-  worker.on("message", (value: Uint8Array | undefined) => answered.resolve(value));
-  worker.once("exit", () => {
-    isStopped = true;
-    answered.reject(stopped());
-  });
-  await answered.promise;
-  // A key does not keep a process alive, an operation under way does.
-  worker.unref();
+
+  function start(): Worker {
+    const input: ThreadInput = { pkcs8: copy, niceness: NICENESS };
+    // The program is text and no file: a bundle of the proxy stays one file, and no thread loads what strips types (25 MiB).
+    const started = new Worker(`(${String(serveUnwraps)})()`, {
+      eval: true,
+      name: "polaris-rsa",
+      workerData: input,
+      transferList: [copy.buffer],
+      env: {},
+      execArgv: [],
+    });
+    started.on("message", (value: Uint8Array | undefined) => answered?.resolve(value));
+    started.once("exit", () => {
+      isStopped = true;
+      answered?.reject(stopped());
+    });
+    return started;
+  }
 
   return {
     async unwrap(wrapped) {
       if (isStopped) throw stopped();
+      worker ??= start();
       answered = Promise.withResolvers();
+      // A key does not keep the process alive, an operation under way does.
       worker.ref();
       worker.postMessage(new Uint8Array(wrapped), []);
       try {
@@ -66,7 +69,11 @@ export async function startKeyThread(pkcs8: Uint8Array): Promise<KeyThread> {
         worker.unref();
       }
     },
-    stop: () => void worker.terminate(),
+    stop() {
+      isStopped = true;
+      if (worker === undefined) copy.fill(0);
+      else void worker.terminate();
+    },
   };
 }
 
@@ -98,7 +105,6 @@ function serveUnwraps(): void {
     }
     parentPort.postMessage(value, value === undefined ? [] : [value.buffer]);
   });
-  parentPort?.postMessage(undefined, []);
 }
 
 function stopped(): PolarisError {
