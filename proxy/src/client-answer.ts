@@ -19,8 +19,8 @@ export interface ClientResponse {
   end(): unknown;
   end(body: string): unknown;
   setTimeout(timeoutMs: number): unknown;
-  on(event: "close", callback: () => void): unknown;
-  once(event: "drain" | "timeout", callback: () => void): unknown;
+  on(event: "close" | "timeout", callback: () => void): unknown;
+  once(event: "close" | "drain", callback: () => void): unknown;
   destroy(error?: Error): unknown;
 }
 
@@ -45,10 +45,15 @@ export function createClientSink(
     if (headWaits) response.flushHeaders?.();
   }
 
-  /** From now on, until the timeout is set to 0. */
+  /** From the first time that the client is behind. */
   function cutWhenIdle(): void {
-    if (!isWatched) response.once("timeout", () => cutOff(response));
+    if (isWatched) return;
     isWatched = true;
+    response.on("timeout", () => {
+      // Where nothing waits for the client, it is the workload that takes its time.
+      if (response.writableLength > 0) cutOff(response);
+      else response.setTimeout(idleTimeoutMs);
+    });
     response.setTimeout(idleTimeoutMs);
   }
 
@@ -72,10 +77,7 @@ export function createClientSink(
       traffic.bytesOut += chunk.length;
       if (response.write(chunk)) return true;
       cutWhenIdle();
-      response.once("drain", () => {
-        response.setTimeout(0);
-        resume();
-      });
+      response.once("drain", resume);
       return false;
     },
     end(trailers) {

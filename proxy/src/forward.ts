@@ -133,7 +133,7 @@ const FORWARDED_FOR_ONLY = new Set([FORWARDED_FOR]);
 /** Only the last address in the list is our word; those before it are what the client says. */
 function appendForwardedFor(fieldLines: string[], peerAddress: string): string[] {
   const claimed = listFieldValues(fieldLines, FORWARDED_FOR);
-  const peer = peerAddress.replace(/^::ffff:(?=\d+\.)/, "");
+  const peer = peerAddress.startsWith("::ffff:") ? peerAddress.replace(/^::ffff:(?=\d+\.)/, "") : peerAddress;
   if (claimed.length === 0) {
     fieldLines.push(FORWARDED_FOR, peer);
     return fieldLines;

@@ -139,16 +139,19 @@ export function createListener(
     if (refused.has(socket)) return;
     refused.add(socket);
     const response = latest.get(socket);
-    if (error.code === "ECONNRESET" || !socket.writable || !open.has(socket as Socket)) {
+    const isInBody = response?.req.complete === false;
+    // A client that ends in the middle of a body has left; whatever else is wrong, it may be told.
+    const hasLeft = error.code === "ECONNRESET" || (isInBody && error.code === "HPE_INVALID_EOF_STATE");
+    if (hasLeft || !socket.writable || !open.has(socket as Socket)) {
       socket.destroy();
-    } else if (response?.req.complete === false) {
+    } else if (response === undefined || response.closed) {
+      refuse(socket, error);
+    } else if (isInBody) {
       response.shouldKeepAlive = false;
       response.once("close", () => endConnection(socket));
       events.brokenBody(response.req, error);
-    } else if (response?.writableEnded === false) {
-      response.once("close", () => refuse(socket, error));
     } else {
-      refuse(socket, error);
+      response.once("close", () => refuse(socket, error));
     }
   });
 

@@ -85,7 +85,9 @@ test("a key keeps no process alive, an operation does until its end", { timeout:
     import { createPrivateKey } from "node:crypto";
     const key = createPrivateKey(GOLDEN_VECTORS.containerPrivateKeyPem);
     const thread = createKeyThread(key.export({ format: "der", type: "pkcs8" }));
-    const value = await thread.unwrap(Buffer.from("${wrap(Buffer.from("to the end")).toString("base64")}", "base64"));
+    const wrapped = Buffer.from("${wrap(Buffer.from("to the end")).toString("base64")}", "base64");
+    await thread.unwrap(wrapped);
+    const value = await thread.unwrap(wrapped);
     process.stdout.write(value);
   `;
   const run = promisify(execFile);

@@ -1,7 +1,11 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import { formatProxyEnvironment, parseProxyEnvironment } from "@polaris-cvm/proxy/environment";
+import {
+  PROXY_NODE_FLAGS,
+  formatProxyEnvironment,
+  parseProxyEnvironment,
+} from "@polaris-cvm/proxy/environment";
 import type { TlsSettings } from "@polaris-cvm/proxy/environment";
 import type { Plan } from "../plan.ts";
 import { endpointScheme, LOCAL_HOST, localEndpoint, trustUrl } from "./endpoints.ts";
@@ -99,7 +103,11 @@ function planProxy(plan: Plan, paths: StackPaths, { state, tlsFilesSha256 }: Loc
   });
   return {
     name: "proxy",
-    command: [process.execPath, fileURLToPath(import.meta.resolve("@polaris-cvm/proxy/bin"))],
+    command: [
+      process.execPath,
+      ...PROXY_NODE_FLAGS,
+      fileURLToPath(import.meta.resolve("@polaris-cvm/proxy/bin")),
+    ],
     cwd: paths.stackDir,
     env: formatProxyEnvironment({
       ...defaults,
