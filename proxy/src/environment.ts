@@ -31,7 +31,7 @@ export type {
  * Flags of Node to start a proxy with. V8 would let the young generation grow to several times this under load, and keep
  * it: memory for nothing, because what a proxy allocates is dead within a request.
  */
-export const PROXY_NODE_FLAGS: readonly string[] = ["--max-semi-space-size=16"];
+export const PROXY_NODE_FLAGS: readonly string[] = ["--max-semi-space-size=4"];
 
 /** Prefixes in which an unknown name is an error; the command line's own `POLARIS_*` are none of ours. */
 const STRICT_PREFIXES = ["POLARIS_PROXY_", "POLARIS_CONTAINER_"];

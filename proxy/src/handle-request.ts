@@ -1,4 +1,4 @@
-import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { PolarisError, isPolarisError } from "@polaris-cvm/sdk/errors";
 import type { BodyMemory } from "./body-memory.ts";
 import { createClientSink } from "./client-answer.ts";
 import type { ClientResponse } from "./client-answer.ts";
@@ -69,12 +69,21 @@ export async function handleRequest(
   }
 }
 
-/** Unwraps for one request: all its parts have one deadline. */
+/**
+ * Unwraps for one request: all its parts have one deadline, and none waits for its turn once another has failed. A wrong
+ * ciphertext is no failure: the others go on as if it had been right.
+ */
 function createUnwrap(keys: KeyProvider, client: ClientPresence): Means["unwrap"] {
+  const failed = new AbortController();
   let patience: AbortSignal | undefined;
-  return (wrapped, keyId) => {
-    patience ??= AbortSignal.any([client.signal, AbortSignal.timeout(KEY_DEADLINE_MS)]);
-    return keys.unwrap(wrapped, keyId, patience);
+  return async (wrapped, keyId) => {
+    patience ??= AbortSignal.any([client.signal, failed.signal, AbortSignal.timeout(KEY_DEADLINE_MS)]);
+    try {
+      return await keys.unwrap(wrapped, keyId, patience);
+    } catch (error) {
+      if (!isPolarisError(error) || error.code !== "ENVELOPE_OPEN_FAILED") failed.abort(error);
+      throw error;
+    }
   };
 }
 

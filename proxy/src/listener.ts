@@ -144,8 +144,10 @@ export function createListener(
     const hasLeft = error.code === "ECONNRESET" || (isInBody && error.code === "HPE_INVALID_EOF_STATE");
     if (hasLeft || !socket.writable || !open.has(socket as Socket)) {
       socket.destroy();
-    } else if (response === undefined || response.closed) {
+    } else if (response === undefined || (response.closed && !isInBody)) {
       refuse(socket, error);
+    } else if (response.closed) {
+      endConnection(socket);
     } else if (isInBody) {
       response.shouldKeepAlive = false;
       response.once("close", () => endConnection(socket));

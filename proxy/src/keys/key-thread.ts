@@ -3,7 +3,7 @@ import { PolarisError } from "@polaris-cvm/sdk/errors";
 
 /**
  * Priority of the threads, of 19 (lowest) to -20: whoever has only a moment's work, like the event loop, goes first. With
- * equal rights the slowest hundredth of all other requests takes twice as long (measured, two cores).
+ * equal rights the slowest hundredth of all other requests takes half as long again (measured, two cores).
  */
 const NICENESS = 10;
 
