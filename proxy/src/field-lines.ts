@@ -21,21 +21,37 @@ export type FieldFilter = (lines: FieldLines) => string[];
  */
 export function createFieldFilter(dropped: Iterable<string> = []): FieldFilter {
   const ending = new Set([...HOP_BY_HOP_HEADERS, ...dropped]);
+  /** By name as it was written: the same few come with every message, and to compare them anew costs the most here. */
+  const known = new Map<string, Verdict>();
+
+  function judge(name: string): Verdict {
+    const lowerName = name.toLowerCase();
+    let verdict: Verdict = "goes on";
+    if (lowerName === "connection") verdict = "names others";
+    else if (ending.has(lowerName) || lowerName.startsWith(OWN_PREFIX)) verdict = "ends";
+    if (known.size < MAX_KNOWN_NAMES) known.set(name, verdict);
+    return verdict;
+  }
+
   return (lines) => {
     const kept: string[] = [];
     let options: Set<string> | undefined;
     for (let index = 0; index < lines.length; index += 2) {
       const name = lines[index] ?? "";
-      const lowerName = name.toLowerCase();
-      if (ending.has(lowerName)) {
-        if (lowerName === "connection") options = addConnectionOptions(options, lines[index + 1] ?? "");
-      } else if (!lowerName.startsWith(OWN_PREFIX)) {
-        kept.push(name, lines[index + 1] ?? "");
-      }
+      const value = lines[index + 1] ?? "";
+      const verdict = known.get(name) ?? judge(name);
+      if (verdict === "goes on") kept.push(name, value);
+      else if (verdict === "names others") options = addConnectionOptions(options, value);
     }
     return options === undefined ? kept : withoutFields(kept, options);
   };
 }
+
+/** What becomes of a field; `names others`: ends, and says which others do. */
+type Verdict = "goes on" | "ends" | "names others";
+
+/** Names are anybody's to invent. */
+const MAX_KNOWN_NAMES = 256;
 
 /** Names in `Connection`, if there are others than the two everyday ones. */
 function addConnectionOptions(known: Set<string> | undefined, value: string): Set<string> | undefined {
