@@ -54,7 +54,7 @@ export function createListener(
   events: ListenerEvents,
 ): Listener {
   /** TCP connections, also those that are still to speak TLS. */
-  const accepted = new Set<Duplex>();
+  const accepted = new Set<Socket>();
   /** Connections of clients that can be answered. */
   const open = new Set<Socket>();
   const sessions = new Set<ServerHttp2Session>();
@@ -172,7 +172,7 @@ export function createListener(
       server.close(() => resolve());
       for (const session of sessions) session.close();
       // Node waits for the first request of a connection that was opened in advance.
-      for (const socket of open) if (socket.bytesRead === 0) socket.destroy();
+      for (const socket of accepted) if (socket.bytesRead === 0) socket.destroy();
       // A connection that was busy when the closing began is to be let go once it is idle, and nothing tells when.
       const sweep = setInterval(() => {
         if ("closeIdleConnections" in server) server.closeIdleConnections();
@@ -181,7 +181,7 @@ export function createListener(
       clearInterval(sweep);
     },
     cut() {
-      for (const socket of accepted) socket.destroy();
+      for (const socket of [...open, ...accepted]) socket.destroy();
     },
   };
 }

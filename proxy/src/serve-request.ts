@@ -130,7 +130,8 @@ function answerPreflight(response: ClientResponse, lines: FieldLines): void {
 
 /** True once the whole answer is on its way. */
 function isFinished(response: ClientResponse): boolean {
-  return isHttp2(response) ? response.stream.writableFinished : (response as ServerResponse).writableFinished;
+  // A stream of HTTP/2 that a client cancels is finished as well.
+  return isHttp2(response) ? response.writableEnded : (response as ServerResponse).writableFinished;
 }
 
 type RunningFacts = Required<Pick<LogFields, "requestId" | "durationMs" | "bytesIn" | "bytesOut">>;
