@@ -63,7 +63,7 @@ const AFTER_KEYS = `
 
 \`polaris deploy\` deploys the stack \`default\`, \`polaris deploy --stack dev\` the stack \`dev\`. Below \`stacks.<name>\` stand
 \`target\`, \`workload\`, \`proxy\`, \`key\`, \`attestation\`, \`trust\` and \`targets\` with what differs: maps are merged key by key at
-every depth, lists and single values are replaced. The result has to be valid like a file of its own. If the file names
+every depth, lists and single values are replaced, and \`proxy.tls\` as a whole. The result has to be valid like a file of its own. If the file names
 any stacks, other names than those and \`default\` are refused.
 
 ## What is checked beyond single keys

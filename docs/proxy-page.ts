@@ -102,7 +102,8 @@ whose it is. Whoever can reach the workload without the proxy gets around it.
 
 The proxy listens as soon as its settings are valid. A key in a cloud is fetched in the background; \`ready\` tells when it is there.
 SIGTERM and SIGINT finish what is in flight, at most for \`POLARIS_PROXY_SHUTDOWN_TIMEOUT_MS\`, and end with exit code 0; a second
-one ends at once. Exit code 2 means that the environment, an argument or a TLS file is not valid, 1 that the port could not be had.
+one ends at once. \`npx\` does not pass SIGTERM on: a supervisor or a script starts \`node proxy/bin/polaris-proxy.js\` itself, or, beside the
+installed package, \`node node_modules/@polaris-cvm/proxy/bin/polaris-proxy.js\`. Exit code 2 means that the environment, an argument or a TLS file is not valid, 1 that the port could not be had.
 
 \`polaris-proxy --check\` starts nothing. It prints the settings that are not the defaults, by the names of this page, and warns on
 stderr of what a start would not fail for: a token file whose folder is not there, a certificate that ends within two weeks. Of an

@@ -12,6 +12,8 @@ export interface TlsRelay {
   readonly read: () => string;
   /** From now on they end TLS themselves instead of passing bytes through. */
   readonly attack: () => void;
+  /** From now on they pass bytes through again. */
+  readonly passOn: () => void;
 }
 
 /**
@@ -54,5 +56,6 @@ export async function startTlsRelay(
     url: `https://127.0.0.1:${(relay.address() as AddressInfo).port}`,
     read: () => stolen,
     attack: () => (attacking = true),
+    passOn: () => (attacking = false),
   };
 }

@@ -12,7 +12,7 @@ import { Pool } from "undici";
 import type { Dispatcher } from "undici";
 
 const pool = new Pool(process.argv[2] ?? "", {
-  connections: 256,
+  connections: 1024,
   connectTimeout: 5_000,
   headersTimeout: 60_000,
   bodyTimeout: 60_000,

@@ -60,6 +60,18 @@ test("leaves nothing of a result that fails half way, and keeps what was there",
   assert.equal(await readFile(join(folder, "old"), "utf8"), "precious");
 });
 
+test("does not promise to go on where the disk was full", async (context) => {
+  const full = Object.assign(new Error("planted"), { code: "ENOSPC" });
+  for (const force of [false, true]) {
+    const output = await planOutput({ output: join(await makeFolder(context), "fresh"), force });
+    const chunks = pieces(full);
+    await assert.rejects(writeOutput(output, chunks, 0o600, signal), {
+      code: "STATE_UNWRITABLE",
+      hint: "free some space, then run the command again: nothing of the file was kept",
+    });
+  }
+});
+
 test("replaces what a link names and not the link, and never a folder or a device", async (context) => {
   const folder = await makeFolder(context);
   await writeFile(join(folder, "real"), "old");

@@ -1,10 +1,11 @@
+import { once } from "node:events";
 import { createReadStream } from "node:fs";
 import { realpath, stat } from "node:fs/promises";
 import { resolve } from "node:path";
 import { addAbortSignal } from "node:stream";
-import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { isPolarisError, PolarisError } from "@polaris-cvm/sdk/errors";
 import { createFileAtomic, errnoOf, writeFileAtomic } from "@polaris-cvm/stacks/atomic-file.ts";
-import { formatElapsed, printResultStream } from "./print.ts";
+import { formatElapsed, printError, printResultStream } from "./print.ts";
 import type { CommandContext } from "./run-command.ts";
 
 /** Where the bytes of a command go. */
@@ -74,9 +75,48 @@ export async function writeOutput(
   mode: number,
   signal: AbortSignal,
 ): Promise<void> {
-  if (output.kind === "stdout") await printResultStream(chunks, signal);
-  else if (output.replaces) await writeFileAtomic(output.path, chunks, { mode });
-  else if (!(await createFileAtomic(output.path, chunks, { mode }))) throw alreadyThere(output.path);
+  if (output.kind === "stdout") return await writeToReader(chunks, signal);
+  try {
+    if (output.replaces) await writeFileAtomic(output.path, chunks, { mode });
+    else if (!(await createFileAtomic(output.path, chunks, { mode }))) throw alreadyThere(output.path);
+  } catch (error) {
+    throw isDiskFull(error) ? withoutResumption(error) : error;
+  }
+}
+
+/**
+ * Data has an end that counts. So a reader of standard output who leaves before it is a failure, while everywhere else it ends
+ * a command well.
+ */
+async function writeToReader(chunks: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<void> {
+  // Before the listener of main.ts, which ends the process: with the exit code that stands then.
+  process.stdout.prependListener("error", failWithReader);
+  await printResultStream(chunks, signal);
+  signal.throwIfAborted();
+  const flushed = Promise.withResolvers<void>();
+  process.stdout.write("", () => flushed.resolve());
+  await Promise.race([flushed.promise, once(signal, "abort")]);
+  signal.throwIfAborted();
+}
+
+function failWithReader(error: NodeJS.ErrnoException): void {
+  if (error.code !== "EPIPE") return;
+  const problem = new PolarisError(
+    "STATE_UNWRITABLE",
+    "standard output was closed before the end of the data: what went there is not whole, and was not checked to its end",
+  );
+  printError(problem, false);
+  process.exitCode = problem.exitCode;
+}
+
+function isDiskFull(error: unknown): error is PolarisError {
+  return isPolarisError(error) && ["ENOSPC", "EDQUOT"].includes(String(error.details?.["errno"]));
+}
+
+/** The advice for a stack is to go on; data starts at its beginning. */
+function withoutResumption({ code, message, details = {}, cause }: PolarisError): PolarisError {
+  const hint = "free some space, then run the command again: nothing of the file was kept";
+  return new PolarisError(code, message, { hint, details, cause });
 }
 
 /** Counts bytes that pass, and says now and then how many they are by now. */

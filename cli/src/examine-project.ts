@@ -1,6 +1,7 @@
 import type { DoctorCheck } from "@polaris-cvm/stacks/local/examine-machine.ts";
 import { asPolarisError } from "./print.ts";
 import { processEnvironment } from "./process-environment.ts";
+import { reportFindings } from "./findings.ts";
 import type { CommandContext } from "./run-command.ts";
 
 /** What `polaris doctor` looks at in the project: configuration, secrets, and what a deploy would trip over. */
@@ -24,8 +25,12 @@ export async function examineProject(context: CommandContext): Promise<DoctorChe
     const locked = await lockStack(project, { frozen: false });
     const plan = planStack(project.config, project.stack, locked.stackLock);
     const findings = await (await loadTarget(plan.target)).check(plan, project);
-    for (const { check, where, problem, hint } of findings) {
-      checks.push({ id: check, ok: false, found: `${where}: ${problem}`, hint });
+    reportFindings(
+      context,
+      findings.filter(({ isWarning }) => isWarning === true),
+    );
+    for (const { check, where, problem, hint, isWarning } of findings) {
+      if (isWarning !== true) checks.push({ id: check, ok: false, found: `${where}: ${problem}`, hint });
     }
   } catch (thrown) {
     const error = asPolarisError(thrown);

@@ -46,15 +46,9 @@ export function createClientSink(
   }
 
   /** From the first time that the client is behind. */
-  function cutWhenIdle(): void {
-    if (isWatched) return;
+  function watch(): void {
+    if (!isWatched) cutWhenIdle(response, idleTimeoutMs);
     isWatched = true;
-    response.on("timeout", () => {
-      // Where nothing waits for the client, it is the workload that takes its time.
-      if (response.writableLength > 0) cutOff(response);
-      else response.setTimeout(idleTimeoutMs);
-    });
-    response.setTimeout(idleTimeoutMs);
   }
 
   return {
@@ -76,7 +70,7 @@ export function createClientSink(
       headWaits = false;
       traffic.bytesOut += chunk.length;
       if (response.write(chunk)) return true;
-      cutWhenIdle();
+      watch();
       response.once("drain", resume);
       return false;
     },
@@ -84,9 +78,40 @@ export function createClientSink(
       headWaits = false;
       if (trailers.length > 0) response.addTrailers(toHeaderObject(trailers));
       response.end();
-      if (response.writableLength > 0) cutWhenIdle();
+      if (response.writableLength > 0) watch();
     },
   };
+}
+
+/**
+ * Sends an answer of the proxy's own.
+ *
+ * @param body  absent where HTTP has none
+ * @param idleTimeoutMs  as for {@link createClientSink}
+ */
+export function sendWhole(
+  response: ClientResponse,
+  status: number,
+  fieldLines: FieldLines,
+  body: string | undefined,
+  idleTimeoutMs: number,
+): void {
+  // What a head that could not be sent has left behind.
+  if (isHttp2(response)) for (const name of response.getHeaderNames()) response.removeHeader(name);
+  response.writeHead(status, fieldLines);
+  if (body === undefined) response.end();
+  else response.end(body);
+  if (response.writableLength > 0) cutWhenIdle(response, idleTimeoutMs);
+}
+
+/** Cuts a client off that takes nothing of what waits for it for so long. */
+function cutWhenIdle(response: ClientResponse, idleTimeoutMs: number): void {
+  response.on("timeout", () => {
+    // Where nothing waits for the client, it is the workload that takes its time.
+    if (response.writableLength > 0) cutOff(response);
+    else response.setTimeout(idleTimeoutMs);
+  });
+  response.setTimeout(idleTimeoutMs);
 }
 
 /** Ends an answer in the middle, so that it never looks complete. */
@@ -109,11 +134,9 @@ function sendInterim(response: ClientResponse, status: number, fieldLines: Field
     response.stream.additionalHeaders({ ":status": status, ...headers });
     return;
   }
-  // HTTP/1.0 knows none (RFC 9110 §15.2), and Node before 26 can send none but a few.
+  // HTTP/1.0 knows none (RFC 9110 §15.2).
   const http1 = response as ServerResponse;
-  if (http1.req.httpVersion === "1.1" && typeof http1.writeInformation === "function") {
-    http1.writeInformation(status, headers);
-  }
+  if (http1.req.httpVersion === "1.1") http1.writeInformation(status, headers);
 }
 
 export function isHttp2(response: ClientResponse): response is Http2ServerResponse {

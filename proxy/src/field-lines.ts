@@ -29,7 +29,7 @@ export function createFieldFilter(dropped: Iterable<string> = []): FieldFilter {
     let verdict: Verdict = "goes on";
     if (lowerName === "connection") verdict = "names others";
     else if (ending.has(lowerName) || lowerName.startsWith(OWN_PREFIX)) verdict = "ends";
-    if (known.size < MAX_KNOWN_NAMES) known.set(name, verdict);
+    if (known.size < MAX_KNOWN_NAMES && name.length <= MAX_KNOWN_LENGTH) known.set(name, verdict);
     return verdict;
   }
 
@@ -52,6 +52,7 @@ type Verdict = "goes on" | "ends" | "names others";
 
 /** Names are anybody's to invent. */
 const MAX_KNOWN_NAMES = 256;
+const MAX_KNOWN_LENGTH = 64;
 
 /** Names in `Connection`, if there are others than the two everyday ones. */
 function addConnectionOptions(known: Set<string> | undefined, value: string): Set<string> | undefined {

@@ -15,8 +15,6 @@ import { probeWorkload } from "./workload-probe.ts";
 import { upgradeAtWorkload } from "./workload-upgrade.ts";
 import type { WorkloadUpgrade } from "./workload-upgrade.ts";
 
-/** Requests that the workload gets at the same time; more wait for their turn. */
-const MAX_CONNECTIONS = 256;
 const CONNECT_TIMEOUT_MS = 5_000;
 const MAX_RESPONSE_HEADER_BYTES = 64 * 1024;
 
@@ -56,7 +54,8 @@ export function createWorkload(
   const { url, timeoutMs } = settings.workload;
   const { idleTimeoutMs } = settings.limits;
   const pool = new Pool(url, {
-    connections: MAX_CONNECTIONS,
+    // One for each request that has a place: none waits for another one's end.
+    connections: settings.limits.maxRequests,
     connectTimeout: Math.min(CONNECT_TIMEOUT_MS, timeoutMs),
     headersTimeout: timeoutMs,
     bodyTimeout: timeoutMs,

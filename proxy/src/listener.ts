@@ -1,5 +1,5 @@
-import { ServerResponse, createServer } from "node:http";
-import type { IncomingMessage, Server } from "node:http";
+import { createServer } from "node:http";
+import type { IncomingMessage, Server, ServerResponse } from "node:http";
 import { createSecureServer } from "node:http2";
 import type { Http2SecureServer, Http2Session, ServerHttp2Session } from "node:http2";
 import type { Socket } from "node:net";
@@ -24,6 +24,12 @@ const IDLE_SWEEP_MS = 50;
 
 /** Requests at the same time on one connection of HTTP/2. */
 const MAX_STREAMS = 256;
+
+/** Fields of one request of HTTP/2; the limit in bytes comes first. */
+const MAX_FIELDS = 4096;
+
+/** What a client of HTTP/2 may send before it hears from us: with the 64 KiB of the standard, uploads wait for the network. */
+const WINDOW_BYTES = 1024 * 1024;
 
 /** What the listener hands on. */
 export interface ListenerEvents {
@@ -85,7 +91,14 @@ export function createListener(
           handshakeTimeout: limits.headersTimeoutMs,
           allowHTTP1: true,
           maxSessionMemory: 10,
-          settings: { maxConcurrentStreams: MAX_STREAMS, maxHeaderListSize: limits.maxHeaderBytes },
+          maxHeaderListPairs: MAX_FIELDS,
+          // A workload may send a field twice of which there should be one; that is not for a proxy to judge.
+          strictSingleValueFields: false,
+          settings: {
+            maxConcurrentStreams: MAX_STREAMS,
+            maxHeaderListSize: limits.maxHeaderBytes,
+            initialWindowSize: WINDOW_BYTES,
+          },
         });
   // A server of HTTP/2 takes most of this as properties only, and a plain one some of it.
   Object.assign(server, http1);
@@ -109,10 +122,7 @@ export function createListener(
     else events.upgrade(request, other as Duplex, head);
   });
   server.on("upgrade", (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    const isTaken = http1.shouldUpgradeCallback(request);
-    const hasBody = "content-length" in request.headers || "transfer-encoding" in request.headers;
-    if (isTaken || hasBody) events.upgrade(request, socket, head);
-    else answer(request, respondOn(request, socket as Socket) as ClientResponse);
+    events.upgrade(request, socket, head);
   });
 
   server.on("connection", (socket: Socket) => {
@@ -198,18 +208,4 @@ function closeWhenIdle(session: ServerHttp2Session, firstRequestMs: number): voi
   session.on("timeout", () => {
     if (streamCount === 0) session.close();
   });
-}
-
-/**
- * A response to a request that Node before 24.9 takes for granted to go on in another protocol, as it does for TLS until
- * 26: it knows no `shouldUpgradeCallback`.
- */
-function respondOn(request: IncomingMessage, socket: Socket): ServerResponse {
-  const response = new ServerResponse(request);
-  response.shouldKeepAlive = false;
-  response.assignSocket(socket);
-  socket.on("error", () => undefined);
-  socket.on("drain", () => response.emit("drain"));
-  response.once("finish", () => socket.end());
-  return response;
 }

@@ -22,8 +22,8 @@ const DURATION_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.
 
 /** No label is a client's word: statuses and codes are from short lists, so that the metrics cannot grow. */
 export function createMetrics(gauges: ProxyGauges): ProxyMetrics {
-  const registers = [new Registry()];
-  const registry = registers[0] as Registry;
+  const registry = new Registry();
+  const registers = [registry];
   collectDefaultMetrics({ register: registry });
 
   const requests = new Counter({

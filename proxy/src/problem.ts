@@ -2,6 +2,7 @@ import { STATUS_CODES } from "node:http";
 import { ERROR_CODES, isPolarisError } from "@polaris-cvm/sdk/errors";
 import type { ErrorCode } from "@polaris-cvm/sdk/errors";
 import { ERROR_HEADER, PROBLEM_MEDIA_TYPE } from "@polaris-cvm/sdk/headers";
+import { sendWhole } from "./client-answer.ts";
 import type { ClientResponse } from "./client-answer.ts";
 import type { FieldLines } from "./field-lines.ts";
 
@@ -60,10 +61,16 @@ function toAnswerableCode(error: unknown): ErrorCode {
  * Sends a problem as the whole response. Problems are never sealed: the key to seal them to may be what is wrong.
  *
  * @param ownLines  fields of the proxy that every answer gets
+ * @param idleTimeoutMs  longest time that a client takes nothing of it
  */
-export function sendProblem(response: ClientResponse, problem: Problem, ownLines: FieldLines): void {
-  response.writeHead(problem.status, [...problemLines(problem), ...ownLines]);
-  response.end(problem.body);
+export function sendProblem(
+  response: ClientResponse,
+  problem: Problem,
+  ownLines: FieldLines,
+  idleTimeoutMs: number,
+): void {
+  const lines = [...problemLines(problem), ...ownLines];
+  sendWhole(response, problem.status, lines, problem.body, idleTimeoutMs);
 }
 
 /** The head of a problem's answer. */

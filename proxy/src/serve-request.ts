@@ -1,11 +1,10 @@
 import { randomUUID } from "node:crypto";
 import type { ServerResponse } from "node:http";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
-import { cutOff, isHttp2 } from "./client-answer.ts";
+import { cutOff, isHttp2, sendWhole } from "./client-answer.ts";
 import type { ClientResponse } from "./client-answer.ts";
 import { ClientPresence } from "./client-presence.ts";
 import type { Cors } from "./cors.ts";
-import type { FieldLines } from "./field-lines.ts";
 import type { ProxyLimits } from "./environment.ts";
 import { handleRequest } from "./handle-request.ts";
 import type { ProxyContext } from "./handle-request.ts";
@@ -18,16 +17,19 @@ import { discardRest } from "./request-body.ts";
 import { checkFraming } from "./request-framing.ts";
 import { readReceived } from "./received-request.ts";
 import type { ClientRequest, ReceivedRequest } from "./received-request.ts";
-import { handleSystemRequest, isProbeTarget, isSystemTarget } from "./system-routes.ts";
+import { handleSystemRequest, isHealthTarget, isProbeTarget, isSystemTarget } from "./system-routes.ts";
 import type { SystemContext } from "./system-routes.ts";
 import { readTraceId } from "./trace-context.ts";
 import type { Traffic } from "./traffic.ts";
+
+/** Requests for the proxy's own documents at the same time: many more than clients and load balancers have need of. */
+const MAX_OWN_REQUESTS = 64;
 
 export interface ServingContext {
   readonly proxy: ProxyContext;
   readonly system: SystemContext;
   readonly cors: Cors;
-  readonly limits: Pick<ProxyLimits, "maxRequests" | "bodyTimeoutMs">;
+  readonly limits: Pick<ProxyLimits, "maxRequests" | "bodyTimeoutMs" | "idleTimeoutMs">;
   readonly log: ProxyLog;
   readonly metrics: ProxyMetrics | undefined;
 }
@@ -36,15 +38,22 @@ export interface ServingContext {
 export interface Serving {
   /** Never rejects. @param isExcess  it came on a connection beyond the limit */
   serve(request: ClientRequest, response: ClientResponse, isExcess: boolean): Promise<void>;
-  /** Takes one of the places that requests have. @throws {PolarisError} OVERLOADED */
-  begin(): Running;
+  /** A request has come; whatever becomes of it has to be told by {@link Running.ended}. */
+  begin(place: Place): Running;
   readonly requestCount: () => number;
 }
 
-/** One request that has a place. */
+/**
+ * Whose answers a request waits for: each has places of its own, so that none takes those of another. `own`: the proxy's
+ * documents, for which it asks the token agent, the key service and the workload.
+ */
+export type Place = "workload" | "own";
+
 export interface Running {
   readonly requestId: string;
   readonly traffic: Traffic;
+  /** @throws {PolarisError} OVERLOADED if there is no place for it */
+  admit(): void;
   /** Gives the place back and writes the log line. To be called once. */
   ended(received: ReceivedRequest, outcome: Outcome): void;
 }
@@ -59,18 +68,27 @@ export interface Outcome {
 
 export function createServing(context: ServingContext): Serving {
   const { log, metrics, limits, cors } = context;
-  let requestCount = 0;
+  const placeCounts: Readonly<Record<Place, number>> = {
+    workload: limits.maxRequests,
+    own: MAX_OWN_REQUESTS,
+  };
+  const runningCounts: Record<Place, number> = { workload: 0, own: 0 };
 
-  function begin(): Running {
+  function begin(place: Place): Running {
     const startedMs = performance.now();
     const requestId = randomUUID();
     const traffic: Traffic = { bytesIn: 0, bytesOut: 0 };
-    requestCount += 1;
+    runningCounts[place] += 1;
     return {
       requestId,
       traffic,
+      admit() {
+        if (runningCounts[place] > placeCounts[place]) {
+          throw new PolarisError("OVERLOADED", `more than ${placeCounts[place]} requests at the same time`);
+        }
+      },
       ended(received, outcome) {
-        requestCount -= 1;
+        runningCounts[place] -= 1;
         const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
         metrics?.requestEnded(outcome.status, outcome.failure?.problem.code, durationMs, traffic);
         logOutcome(log, received, outcome, { requestId, durationMs, ...traffic });
@@ -78,54 +96,43 @@ export function createServing(context: ServingContext): Serving {
     };
   }
 
-  /** @throws {PolarisError} OVERLOADED */
-  function checkLoad(isSystem: boolean, isExcess: boolean): void {
-    if (isExcess) throw new PolarisError("OVERLOADED", "more connections than the limit");
-    if (requestCount > limits.maxRequests && !isSystem) {
-      throw new PolarisError("OVERLOADED", "more requests at the same time than the limit");
-    }
-  }
-
   return {
     begin,
-    requestCount: () => requestCount,
+    requestCount: () => runningCounts.workload + runningCounts.own,
     async serve(request, response, isExcess) {
-      const running = begin();
+      const received = readReceived(request);
+      const isOwn = isSystemTarget(received.target);
+      const running = begin(isOwn ? "own" : "workload");
       const client = new ClientPresence();
       response.on("close", () => {
         if (!isFinished(response)) client.leave();
       });
-      const received = readReceived(request);
       const ownLines = cors.answerLines(received.headers);
       const answering = { response, ownLines, client, traffic: running.traffic };
+      let isLast = isExcess;
       try {
-        const isSystem = isSystemTarget(received.target);
+        if (isExcess) throw new PolarisError("OVERLOADED", "more connections than the limit");
+        // Where a request is not framed as HTTP wants it, nobody knows where the next one begins (RFC 9112 §6.3).
+        isLast = true;
         checkFraming(request);
-        checkLoad(isSystem, isExcess);
+        isLast = false;
+        if (!isHealthTarget(received.target)) running.admit();
         const preflight = cors.preflightLines(received.method, received.headers);
-        if (preflight !== undefined) answerPreflight(response, preflight);
-        else if (isSystem) await handleSystemRequest(context.system, received, answering);
+        if (preflight !== undefined) sendWhole(response, 204, preflight, undefined, limits.idleTimeoutMs);
+        else if (isOwn) await handleSystemRequest(context.system, received, answering);
         else await handleRequest(context.proxy, received, answering);
         running.ended(received, { status: response.statusCode, hasLeft: client.hasLeft });
       } catch (error) {
         const problem = describeProblem(error, running.requestId);
-        if (client.hasLeft || response.headersSent) {
-          cutOff(response);
-        } else {
-          const lastLines = isExcess && !isHttp2(response) ? ["connection", "close"] : [];
-          sendProblem(response, problem, [...ownLines, ...lastLines]);
-        }
+        const lastLines = isLast && !isHttp2(response) ? ["connection", "close"] : [];
+        if (client.hasLeft || response.headersSent) cutOff(response);
+        else sendProblem(response, problem, [...ownLines, ...lastLines], limits.idleTimeoutMs);
         const failure = { problem, error };
         running.ended(received, { status: problem.status, hasLeft: client.hasLeft, failure });
       }
       if (received.body !== undefined) discardRest(request, limits.bodyTimeoutMs);
     },
   };
-}
-
-function answerPreflight(response: ClientResponse, lines: FieldLines): void {
-  response.writeHead(204, lines);
-  response.end();
 }
 
 /** True once the whole answer is on its way. */

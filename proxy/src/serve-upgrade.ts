@@ -21,7 +21,6 @@ export interface UpgradeContext {
   readonly wire: WireFormat;
   readonly workload: Workload;
   readonly serving: Serving;
-  readonly maxRequests: number;
 }
 
 /** Requests for another protocol, WebSocket above all: nothing of it can be sealed, it goes through byte for byte. */
@@ -34,7 +33,7 @@ export interface Upgrades {
   cut(): void;
 }
 
-export function createUpgrades({ wire, workload, serving, maxRequests }: UpgradeContext): Upgrades {
+export function createUpgrades({ wire, workload, serving }: UpgradeContext): Upgrades {
   const tunnels = new Set<Duplex>();
 
   function takes(request: IncomingMessage): boolean {
@@ -54,11 +53,10 @@ export function createUpgrades({ wire, workload, serving, maxRequests }: Upgrade
     received: ReceivedRequest,
     socket: Duplex,
     head: Buffer,
-    { traffic }: Running,
+    running: Running,
   ): Promise<number> {
-    if (serving.requestCount() > maxRequests) {
-      throw new PolarisError("OVERLOADED", "more requests at the same time than the limit");
-    }
+    running.admit();
+    const { traffic } = running;
     const client = new ClientPresence();
     socket.once("close", () => client.leave());
     const forwarding = { client, peerAddress: received.peerAddress, traffic };
@@ -78,7 +76,7 @@ export function createUpgrades({ wire, workload, serving, maxRequests }: Upgrade
   return {
     takes,
     async serve(request, socket, head) {
-      const running = serving.begin();
+      const running = serving.begin("workload");
       const received = readReceived(request);
       tunnels.add(socket);
       // Whatever happens to it closes it, too.
@@ -86,7 +84,10 @@ export function createUpgrades({ wire, workload, serving, maxRequests }: Upgrade
       socket.once("close", () => tunnels.delete(socket));
       try {
         checkFraming(request);
-        if (!takes(request)) throw new PolarisError("REQUEST_INVALID", "this protocol is not passed on");
+        // Node hands it over as if it asked for another protocol.
+        if (received.method === "CONNECT") {
+          throw new PolarisError("REQUEST_INVALID", "CONNECT is not forwarded");
+        }
         const status = await tunnel(received, socket, head, running);
         running.ended(received, { status, hasLeft: false });
       } catch (error) {

@@ -69,6 +69,7 @@ export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: Prox
       keys,
       workload,
       nowMs,
+      idleTimeoutMs: limits.idleTimeoutMs,
       tlsSpki: tls?.bound === true ? tls.publicKeySpki : undefined,
       isStopping: () => closing !== undefined,
     },
@@ -81,7 +82,7 @@ export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: Prox
     workloadKeyApiSocket === undefined
       ? undefined
       : createWorkloadKeyApi({ socketPath: workloadKeyApiSocket, keys, log });
-  const upgrades = createUpgrades({ wire, workload, serving, maxRequests: limits.maxRequests });
+  const upgrades = createUpgrades({ wire, workload, serving });
   const listener = createListener(limits, tls, {
     request: (request, response, isExcess) => void serving.serve(request, response, isExcess),
     takesUpgrade: (request) => upgrades.takes(request),
@@ -99,6 +100,7 @@ export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: Prox
     metricsServer?.close();
     if (listener.server.listening) {
       const deadline = setTimeout(() => {
+        log.warn({ event: "stop-deadline" });
         upgrades.cut();
         listener.cut();
       }, limits.shutdownTimeoutMs);

@@ -122,6 +122,11 @@ test("what does not end in time is cut", { timeout: 10_000 }, async () => {
   assert.equal(parseAnswers(stream.text)[0]?.isWhole, false);
   assert.equal(silent.text, "");
   await Promise.all(workload.connections.map((connection) => connection.ended));
-  const lines = (await logLines(proxy, 3)).filter((line) => !line.includes("408"));
-  assert.deepEqual(lines.sort(), ["info request 101", "info request-given-up", "info request-given-up"]);
+  assert.equal(proxy.log()[0]?.["event"], "stop-deadline");
+  assert.deepEqual((await logLines(proxy, 4)).sort(), [
+    "info request 101",
+    "info request-given-up",
+    "info request-given-up",
+    "warn stop-deadline",
+  ]);
 });

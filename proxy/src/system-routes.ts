@@ -2,6 +2,7 @@ import { PolarisError, isPolarisError } from "@polaris-cvm/sdk/errors";
 import { SYSTEM_PATH_PREFIX } from "@polaris-cvm/sdk/headers";
 import { createAttestationDocument } from "./attestation.ts";
 import type { AttestationSource } from "./attestation.ts";
+import { sendWhole } from "./client-answer.ts";
 import type { Workload } from "./forward.ts";
 import type { Answering } from "./handle-request.ts";
 import { SYSTEM_METHODS } from "./problem.ts";
@@ -17,6 +18,8 @@ export interface SystemContext extends AttestationSource {
   readonly workload: Workload;
   /** True from the moment the proxy was told to stop: it finishes what it has, and wants nothing new. */
   readonly isStopping: () => boolean;
+  /** Longest time that a client takes nothing of its answer. */
+  readonly idleTimeoutMs: number;
 }
 
 type SystemRoute = (
@@ -70,10 +73,13 @@ export function isSystemTarget(target: string): boolean {
 }
 
 /** Routes that are asked every few seconds, by those who watch over the proxy. */
-const PROBE_TARGETS: ReadonlySet<string> = new Set([
-  `${SYSTEM_PATH_PREFIX}health`,
-  `${SYSTEM_PATH_PREFIX}ready`,
-]);
+const HEALTH_TARGET = `${SYSTEM_PATH_PREFIX}health`;
+const PROBE_TARGETS: ReadonlySet<string> = new Set([HEALTH_TARGET, `${SYSTEM_PATH_PREFIX}ready`]);
+
+/** The one route that asks nobody else, and is answered however much there is to do. */
+export function isHealthTarget(target: string): boolean {
+  return target === HEALTH_TARGET;
+}
 
 export function isProbeTarget(target: string): boolean {
   return PROBE_TARGETS.has(target);
@@ -100,7 +106,7 @@ export async function handleSystemRequest(
   const { status, json } = await route(context, new URLSearchParams(query), client.signal);
   const body = JSON.stringify(json);
   traffic.bytesOut = Buffer.byteLength(body);
-  response.writeHead(status, [
+  const lines = [
     "content-type",
     "application/json",
     "content-length",
@@ -108,8 +114,8 @@ export async function handleSystemRequest(
     "cache-control",
     "no-store",
     ...ownLines,
-  ]);
-  response.end(body);
+  ];
+  sendWhole(response, status, lines, body, context.idleTimeoutMs);
 }
 
 function splitOnce(text: string, separator: string): string[] {

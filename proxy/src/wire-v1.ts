@@ -208,7 +208,9 @@ function createSealingSink(
       if (!answerHead.hasBody) {
         client.head(answerHead);
       } else {
-        const base64 = Buffer.from(seal(Buffer.concat(chunks, byteCount)).buffer).toString("base64");
+        const plaintext = Buffer.concat(chunks, byteCount);
+        chunks.length = 0;
+        const base64 = Buffer.from(seal(plaintext).buffer).toString("base64");
         const body = Buffer.from(base64, "latin1");
         const length = ["content-length", String(body.length)];
         client.head({ ...answerHead, fieldLines: [...answerHead.fieldLines, ...length] });

@@ -68,6 +68,9 @@ export function passAnswer(
 }
 
 function toHead(method: string, status: number, fieldLines: FieldLines): AnswerHead {
+  // RFC 9110 §15: clients treat other numbers as they like, and HTTP/2 does not send them.
+  if (status > 599)
+    throw new PolarisError("WORKLOAD_RESPONSE_INVALID", "the workload's status is none of HTTP");
   const hasBody = method !== "HEAD" && !BODILESS_STATUSES.has(status);
   // HEAD and 304 tell the length that GET would have; 204 and 205 must not (RFC 9110 §8.6), whatever the workload says.
   if (status !== 204 && status !== 205) return { status, fieldLines, hasBody };
@@ -92,7 +95,7 @@ export function toWorkloadError(error: unknown, hasBegun: boolean): unknown {
   if (TIMEOUT_CODES.has(code)) {
     return new PolarisError("WORKLOAD_TIMEOUT", "the workload has not answered in time", { cause: error });
   }
-  if (!hasBegun && CONNECTION_CODES.test(code)) {
+  if (!hasBegun && CONNECTION_CODES.test(code) && !isUnasked(error)) {
     return new PolarisError("WORKLOAD_UNREACHABLE", "cannot reach the workload", { cause: error });
   }
   // A request that undici does not take, or anything that is not its error, would be our mistake.
@@ -100,6 +103,11 @@ export function toWorkloadError(error: unknown, hasBegun: boolean): unknown {
   return new PolarisError("WORKLOAD_RESPONSE_INVALID", "the workload's answer is broken off or is not HTTP", {
     cause: error,
   });
+}
+
+/** For an interim answer or another protocol that nobody has asked for, undici breaks the connection off. */
+function isUnasked(error: unknown): boolean {
+  return error instanceof Error && /^bad (response|upgrade)$/.test(error.message);
 }
 
 function isOfConnection(error: unknown): boolean {

@@ -24,6 +24,8 @@ const BAD_ANSWERS: readonly [
   ["talks no HTTP", "220 planted\r\n", INVALID],
   ["breaks off its head", "HTTP/1.1 200 OK\r\nx: planted", UNREACHABLE],
   ["only gives an interim answer", "HTTP/1.1 103 Early Hints\r\nlink: planted\r\n\r\n", UNREACHABLE],
+  // undici takes no other 100 than one that it has asked for.
+  ["says 100 unasked", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 200 OK\r\n\r\n", INVALID],
   [
     "answers with a head above the limit",
     `HTTP/1.1 200 OK\r\nx: ${"planted".repeat(10_000)}\r\n\r\n`,
@@ -41,6 +43,11 @@ const BAD_ANSWERS: readonly [
   ["gives a status of two digits", "HTTP/1.1 99 Planted\r\n\r\n", INVALID],
   ["gives a status of four digits", "HTTP/1.1 2000 Planted\r\ncontent-length: 0\r\n\r\n", INVALID],
   ["gives a status below all", "HTTP/1.1 099 Planted\r\ncontent-length: 0\r\n\r\n", INVALID],
+  [
+    "gives a status that HTTP does not know",
+    "HTTP/1.1 600 Planted\r\ncontent-length: 0\r\n\r\n",
+    [502, "WORKLOAD_RESPONSE_INVALID", "the workload's status is none of HTTP"],
+  ],
   ["speaks another version", "HTTP/3.0 200 Planted\r\n\r\n", INVALID],
   ["folds a line", "HTTP/1.1 200 OK\r\nx: planted\r\n planted\r\ncontent-length: 0\r\n\r\n", INVALID],
   ["puts NUL into a header", "HTTP/1.1 200 OK\r\nx: planted\0\r\ncontent-length: 0\r\n\r\n", INVALID],

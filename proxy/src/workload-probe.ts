@@ -15,8 +15,9 @@ export async function probeWorkload(
   signal: AbortSignal,
 ): Promise<void> {
   try {
-    if (healthPath === undefined) await probePort(new URL(url), signal);
-    else await probePath(pool, healthPath, signal);
+    const probe =
+      healthPath === undefined ? probePort(new URL(url), signal) : probePath(pool, healthPath, signal);
+    await orAbort(probe, signal);
   } catch (cause) {
     throw new PolarisError("WORKLOAD_UNREACHABLE", "the workload is not ready", { cause });
   }
@@ -35,5 +36,18 @@ async function probePort({ hostname, port }: URL, signal: AbortSignal): Promise<
     await once(socket, "connect", { signal });
   } finally {
     socket.destroy();
+  }
+}
+
+/** A request that waits for its connection does not listen to the signal. */
+async function orAbort(probe: Promise<void>, signal: AbortSignal): Promise<void> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const abort = (): void => reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    await Promise.race([probe, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+    probe.catch(() => undefined);
   }
 }

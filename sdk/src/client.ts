@@ -47,7 +47,8 @@ export type ClientOptions = ClientTrust & {
   readonly headerNames?: Partial<HeaderNames>;
   /**
    * Default: the global one, but for an `https` endpoint whose TLS key has to be the attested one a pinned one
-   * (pinned-fetch.ts). There, one that is given has to be of that kind.
+   * (pinned-fetch.ts). There, one that is given has to be of that kind, and stays with the TLS key that it has pinned: give
+   * none, if the client is to outlive the proxy's next start.
    */
   readonly fetch?: typeof globalThis.fetch;
   /** Default: the clock. */
@@ -61,8 +62,11 @@ export interface Client {
    * Like the global `fetch`, to this endpoint only. The body is sent and the response is opened in one piece. Redirects
    * are returned, not followed: following one would leave the endpoint that was verified.
    *
-   * @throws {PolarisError} VERIFICATION_FAILED and whatever verifyAttestation throws, TLS_KEY_MISMATCH if the TLS key had to
-   *   be the attested one and is another one by now (nothing was sent then),
+   * Where the TLS key has to be the attested one and is another one by now, nothing has been sent: the endpoint is verified
+   * anew, and the request goes on if it is still the expected one, with the same key to seal to.
+   *
+   * @throws {PolarisError} VERIFICATION_FAILED and whatever verifyAttestation throws, TLS_KEY_MISMATCH for another TLS key with
+   *   a fetch that was given, and for one that is exchanged again at once (nothing was sent then),
    *   RESPONSE_NOT_SEALED, ENVELOPE_OPEN_FAILED, ENDPOINT_UNREACHABLE, REQUEST_INVALID
    * @throws the signal's reason once it is aborted
    */
@@ -77,10 +81,10 @@ interface Recipient {
   readonly fetch: typeof globalThis.fetch;
 }
 
-/** What goes over the wire, and over which one. */
+/** What goes over the wire, and to whom; nobody is known where a request in the clear is told to trust anybody. */
 interface Prepared {
   readonly wire: WireRequest;
-  readonly fetch: typeof globalThis.fetch;
+  readonly recipient: Recipient | undefined;
 }
 
 /** Requests behind bodies that somebody still reads: an abort only gets through as long as its Request is there. */
@@ -103,7 +107,12 @@ export function createClient(options: ClientOptions): Client {
   const sealsResponses = options.responses !== "clear";
   let verification: VerificationReport | undefined;
 
-  const recipient = singleFlight(async (): Promise<Recipient> => {
+  /** Whom requests go to; `undefined` before the first and while one is looked for. */
+  let current: Recipient | undefined;
+  let findRecipient = singleFlight(() => find());
+
+  /** @param known  the key that it has to have, if there was one before */
+  async function find(known?: RecipientKey): Promise<Recipient> {
     if ("publicKey" in trust) return { key: await importPublicKey(trust.publicKey), fetch };
     // No caller's signal: many callers wait for this.
     if ("insecureSkipVerification" in trust) return { key: await fetchPublicKey(endpoint, { fetch }), fetch };
@@ -114,22 +123,35 @@ export function createClient(options: ClientOptions): Client {
       fetch: verifiedFetch,
       ...(options.nowUnixSeconds === undefined ? {} : { nowUnixSeconds: options.nowUnixSeconds() }),
     });
-    return { key: trustedKey(verification), fetch: verifiedFetch };
-  });
-
-  async function prepare(request: ReadRequest): Promise<Prepared> {
-    const found = sealsRequests || "expect" in trust ? await recipient() : undefined;
-    const responseKeyPem = sealsResponses ? await keyHandler.publicKeyPem() : undefined;
-    const wire =
-      sealsRequests && found !== undefined
-        ? await sealRequest(request, found.key, names, responseKeyPem)
-        : passRequest(request, names, responseKeyPem);
-    return { wire, fetch: found?.fetch ?? fetch };
+    current = { key: trustedKey(verification, known), fetch: verifiedFetch };
+    return current;
   }
 
-  async function send({ method, signal, source }: ReadRequest, { wire, fetch }: Prepared): Promise<Response> {
+  /** The recipient behind a TLS key that is gone, verified anew: once for all who found it gone, and after a failure again. */
+  function findAgain(gone: Recipient): Promise<Recipient> {
+    if (gone === current) {
+      current = undefined;
+      findRecipient = singleFlight(() => find(gone.key));
+    }
+    return findRecipient();
+  }
+
+  async function prepare(request: ReadRequest): Promise<Prepared> {
+    const recipient = sealsRequests || "expect" in trust ? await findRecipient() : undefined;
+    const responseKeyPem = sealsResponses ? await keyHandler.publicKeyPem() : undefined;
+    const wire =
+      sealsRequests && recipient !== undefined
+        ? await sealRequest(request, recipient.key, names, responseKeyPem)
+        : passRequest(request, names, responseKeyPem);
+    return { wire, recipient };
+  }
+
+  async function send(
+    { method, signal, source }: ReadRequest,
+    { wire, recipient }: Prepared,
+  ): Promise<Response> {
     try {
-      const response = await fetch(mountUrl(endpoint) + wire.target, {
+      const response = await (recipient?.fetch ?? fetch)(mountUrl(endpoint) + wire.target, {
         method,
         headers: wire.headers,
         signal,
@@ -155,7 +177,15 @@ export function createClient(options: ClientOptions): Client {
       const request = await readRequest(endpoint, input, init);
       request.signal.throwIfAborted();
       const prepared = await orAbort(request.signal, prepare(request));
-      return await send(request, prepared);
+      const { wire, recipient } = prepared;
+      try {
+        return await send(request, prepared);
+      } catch (error) {
+        // A TLS key that is born with the proxy is another one after its next start. Found before the first byte was sent.
+        const isTlsKeyGone = isPolarisError(error) && error.code === "TLS_KEY_MISMATCH";
+        if (!isTlsKeyGone || recipient === undefined || options.fetch !== undefined) throw error;
+        return await send(request, { wire, recipient: await orAbort(request.signal, findAgain(recipient)) });
+      }
     },
   };
 }
@@ -178,10 +208,24 @@ function readTrust(options: Partial<Record<TrustName, unknown>>): ClientTrust {
 
 type TrustName = "publicKey" | "expect" | "insecureSkipVerification";
 
-function trustedKey(report: VerificationReport): RecipientKey {
-  if (report.trusted && report.publicKey !== undefined) return report.publicKey;
-  const failed = failedChecks(report);
-  throw new PolarisError("VERIFICATION_FAILED", `endpoint is not the expected one: ${failed.join(", ")}`, {
-    details: { failed },
-  });
+/** @param known  the key that was verified before: what is sealed already is sealed to it */
+function trustedKey(report: VerificationReport, known: RecipientKey | undefined): RecipientKey {
+  const { trusted, publicKey } = report;
+  if (!trusted || publicKey === undefined) {
+    const failed = failedChecks(report);
+    throw new PolarisError("VERIFICATION_FAILED", `endpoint is not the expected one: ${failed.join(", ")}`, {
+      details: { failed },
+    });
+  }
+  if (known !== undefined && publicKey.keyId !== known.keyId) {
+    throw new PolarisError(
+      "VERIFICATION_FAILED",
+      `endpoint came back with the key ${publicKey.keyId}, expected ${known.keyId}`,
+      {
+        hint: "if it has a new key on purpose, make a new client",
+        details: { failed: ["public-key"], expected: known.keyId, actual: publicKey.keyId },
+      },
+    );
+  }
+  return publicKey;
 }

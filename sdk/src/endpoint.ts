@@ -25,17 +25,34 @@ export function mountUrl({ origin, pathname }: URL): string {
 
 /** The error for an endpoint that nobody answers at: no connection, no such host, or one that broke off. */
 export function endpointUnreachable({ origin }: URL, cause: unknown): PolarisError {
-  return new PolarisError("ENDPOINT_UNREACHABLE", `cannot reach ${origin}${describeCause(cause)}`, {
-    hint: "check the URL, and that the endpoint runs and can be reached from here",
+  const code = readCauseCode(cause);
+  const reason = code === undefined ? "" : ` (${code})`;
+  return new PolarisError("ENDPOINT_UNREACHABLE", `cannot reach ${origin}${reason}`, {
+    hint: adviseOn(code ?? ""),
     cause,
   });
 }
 
 /** Codes like ECONNREFUSED are the system's words; Node has them below the TypeError that every fetch fails with. */
-function describeCause(cause: unknown): string {
+function readCauseCode(cause: unknown): string | undefined {
   const inner = cause instanceof Error ? cause.cause : undefined;
   const code = inner instanceof Error && "code" in inner ? String(inner.code) : "";
-  return /^[A-Z][A-Z0-9_]+$/.test(code) ? ` (${code})` : "";
+  return /^[A-Z][A-Z0-9_]+$/.test(code) ? code : undefined;
+}
+
+/** What to do, by the code: certificates have Node's names of OpenSSL's verify errors (nodejs.org/api/tls.html). */
+function adviseOn(code: string): string {
+  if (code === "CERT_HAS_EXPIRED" || code === "CERT_NOT_YET_VALID") {
+    return "its certificate is not valid now: check the clock of this machine, then have the certificate renewed";
+  }
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") {
+    return "its certificate is for another name: use that name in the URL, or get a certificate for this one";
+  }
+  if (code === "CERT_UNTRUSTED" || /^(?:UNABLE_TO_|SELF_SIGNED_|DEPTH_ZERO_)/.test(code)) {
+    return "no authority known here vouches for its certificate: name the file of its authority (PEM) in NODE_EXTRA_CA_CERTS and start again";
+  }
+  if (code.startsWith("CERT_")) return "its certificate is not accepted: look at it and at its authority's";
+  return "check the URL, and that the endpoint runs and can be reached from here";
 }
 
 function invalidEndpoint(problem: string): PolarisError {

@@ -73,7 +73,7 @@ export const ERROR_CODES = {
   REQUEST_TIMEOUT: { actor: "client", exit: 1, http: 408 },
   BODY_TOO_LARGE: { actor: "client", exit: 1, http: 413 },
   KEY_UNKNOWN: { actor: "client", exit: 1, http: 422 },
-  DATA_MALFORMED: { actor: "client", exit: 1, http: 400 },
+  DATA_MALFORMED: { actor: "client", exit: 1 },
   DATA_OPEN_FAILED: { actor: "client", exit: 1, http: 400 },
 
   // The relying party must not trust the endpoint.

@@ -25,6 +25,7 @@ export const SYSTEM_PATH_PREFIX = "/polaris-container/";
  */
 export const HOP_BY_HOP_HEADERS: ReadonlySet<string> = new Set([
   "connection",
+  "http2-settings",
   "keep-alive",
   "proxy-authenticate",
   "proxy-authorization",

@@ -23,17 +23,20 @@ export interface ProgressEvent {
   readonly elapsedMs: number;
 }
 
-/** A problem that would make a deploy fail or do something else than meant; all of them are collected. */
+/** A problem that would make a deploy fail, or do something else than meant; all of them are collected. */
 export interface Finding {
   readonly check: string;
   readonly where: string;
   readonly problem: string;
   readonly hint: string;
+  /** It is said, and a deploy goes on. */
+  readonly isWarning?: true;
 }
 
 export interface PartStatus {
   readonly part: string;
-  readonly state: "running" | "starting" | "exited" | "absent" | "broken";
+  /** `not-ready`: it answers, and says what it lacks. */
+  readonly state: "running" | "starting" | "not-ready" | "exited" | "absent" | "broken";
   readonly pid: number | undefined;
   /** For people: since when, with which exit code, what is wrong. */
   readonly detail: string;

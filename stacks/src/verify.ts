@@ -7,7 +7,7 @@ import { updateStackLock } from "./lock-file/create.ts";
 import type { DeployedStack, LockFile, StackLock } from "./lock-file/schema.ts";
 import { keyVersionName, planKeyName, planKeyPolicy, serviceAccountEmail } from "./plan.ts";
 import type { TrustStatement } from "./trust-statement.ts";
-import { wireTrustStatements } from "./wire-trust-statements.ts";
+import { clearTrafficStatement, wireTrustStatements } from "./wire-trust-statements.ts";
 
 /** A check of the evidence, or one of the lock file that the expectations come from. */
 export type StackCheck = Omit<Check, "id"> & { readonly id: Check["id"] | "key-policy" };
@@ -64,6 +64,7 @@ export async function verifyStack(request: VerificationRequest): Promise<StackVe
     isLockAhead: deployed.workload !== lock.workload.files.sha256,
     statements: [
       ...localTrustStatements(deployed.publicKeyFingerprint === null ? "ephemeral" : "hsm"),
+      clearTrafficStatement(deployed),
       ...wireTrustStatements(deployed.tls),
     ],
   };

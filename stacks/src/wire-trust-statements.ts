@@ -26,3 +26,28 @@ export function wireTrustStatements(tls: DeployedStack["tls"]): TrustStatement[]
     },
   ];
 }
+
+/**
+ * Whether anything that clients send or get may be in the clear on the way to and from the proxy, on any target: sealing that
+ * is off or optional, unless TLS with the key of the evidence hides the rest.
+ */
+export function clearTrafficStatement({
+  encryption,
+  tls,
+  endpoint,
+}: Pick<DeployedStack, "encryption" | "tls" | "endpoint">): TrustStatement {
+  const id = "traffic-in-the-clear";
+  const open = (["requests", "responses"] as const)
+    .filter((direction) => encryption[direction] !== "required")
+    .map((direction) => `encryption.${direction} is ${encryption[direction]}`)
+    .join(", ");
+  if (open === "") return { id, holds: true, why: "the proxy takes no request and gives no answer unsealed" };
+  if (tls === "attested") {
+    const why = `${open}, but who verifies sends to the TLS key of the evidence only: what is not sealed, nobody on the way can read`;
+    return { id, holds: true, why };
+  }
+  const who = endpoint.startsWith("https:")
+    ? "hidden by TLS alone, with a key that no evidence speaks for"
+    : "in the clear: everybody on the way can read and change it";
+  return { id, holds: false, why: `${open}: what is not sealed is ${who}` };
+}

@@ -1,6 +1,6 @@
 /** Data at rest on a stack that is really deployed: who opens what is sealed to its key, and who cannot even ask. */
 import assert from "node:assert/strict";
-import { execFileSync, spawn } from "node:child_process";
+import { execFileSync, spawn, spawnSync } from "node:child_process";
 import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, watch } from "node:fs";
@@ -9,6 +9,7 @@ import { createServer, request } from "node:http";
 import { dirname, join } from "node:path";
 import { after, before, test } from "node:test";
 import { fileURLToPath } from "node:url";
+import { hashPublicKey } from "@polaris-cvm/sdk";
 import { stackPaths } from "@polaris-cvm/stacks/local/stack-paths.ts";
 import { COMMAND_DATA } from "../../docs/command-data.ts";
 import { processesOf, startPolaris, TestProject } from "../polaris-process.ts";
@@ -76,6 +77,7 @@ const read = (name: string): Promise<Buffer> => readFile(join(project.dir, name)
 test("a file is sealed to the verified key of the stack, and the workload opens it", async () => {
   const sealed = await project.json(["data", "seal", "data", "--context", "records/1", "-o", "data.sealed"]);
   assert.deepEqual([sealed.error, sealed.stack, sealed.target], [null, "default", "local"]);
+  assert.deepEqual(sealed.warnings, []);
   assert.deepEqual(sealed.data, { output: join(project.dir, "data.sealed"), plaintextBytes: 200_000, keyId });
   assert.deepEqual(Object.keys(sealed.data), Object.keys(COMMAND_DATA["data seal"] ?? {}));
   const bytes = await read("data.sealed");
@@ -362,10 +364,64 @@ test("people seal and open with keys of their own, through pipes too", async () 
   assert.deepEqual([again.error?.code, again.error?.hint], ["USAGE_INVALID", "--force replaces it"]);
   const wrong = await project.json(["data", "open", "for-alice", "-o", "y"]);
   assert.equal(wrong.error?.code, "DATA_OPEN_FAILED");
+  const other = await project.json(["data", "open", "data.sealed", "--private-key", "alice.key", "-o", "y"]);
+  const aliceKeyId = await hashPublicKey(new Uint8Array(publicKey.export({ type: "spki", format: "der" })));
+  assert.deepEqual(
+    [other.error?.code, other.error?.hint],
+    ["DATA_OPEN_FAILED", `it is sealed to ${keyId}, this key is ${aliceKeyId}`],
+  );
   const both = await project.json(["data", "open", "for-alice", "--private-key", "a", "--key-api", "b"]);
   assert.equal(both.error?.code, "USAGE_INVALID");
   // The public half alone opens nothing.
   assert.throws(() => createPrivateKey(publicKey.export({ type: "spki", format: "pem" })));
+});
+
+test("a key file that holds something else is named, with what is expected of it", async () => {
+  await chmod(join(project.dir, "alice.pem"), 0o600);
+  const open = await project.json(["data", "open", "for-alice", "--private-key", "alice.pem", "-o", "y"]);
+  assert.deepEqual(
+    [open.error?.code, open.error?.message],
+    [
+      "USAGE_INVALID",
+      `${join(project.dir, "alice.pem")}: private key is not a PEM block of type PRIVATE KEY`,
+    ],
+  );
+  assert.match(open.error?.hint ?? "", /PEM block of type PRIVATE KEY/);
+  const seal = await project.json(["data", "seal", "data", "--public-key", "alice.key", "-o", "y"]);
+  assert.deepEqual(
+    [seal.error?.code, seal.error?.message],
+    [
+      "PUBLIC_KEY_INVALID",
+      `${join(project.dir, "alice.key")}: public key is not a PEM block of type PUBLIC KEY`,
+    ],
+  );
+  assert.match(seal.error?.hint ?? "", /PEM block of type PUBLIC KEY/);
+});
+
+test("a reader of the pipe who leaves before the end of the data is a failure, with one line", async () => {
+  const polaris = `${process.execPath} ${POLARIS}`;
+  for (const command of [
+    `${polaris} data open for-alice --private-key alice.key`,
+    `${polaris} data seal data --public-key alice.pem`,
+  ]) {
+    const script = `{ ${command}; echo "exit $?" >&2; } | head -c 100 | wc -c`;
+    const { stdout, stderr } = spawnSync("sh", ["-c", script], { cwd: project.dir, encoding: "utf8" });
+    assert.equal(stdout.trim(), "100");
+    assert.match(
+      stderr,
+      /^polaris: error: standard output was closed before the end of the data: [^\n]+\nexit 1\n$/,
+    );
+  }
+});
+
+test("nobody opens or seals with a stack that is not there", async () => {
+  for (const args of [
+    ["open", "data.sealed"],
+    ["seal", "data"],
+  ]) {
+    const refused = await project.json(["data", ...args, "-o", "y", "--stack", "nope"]);
+    assert.deepEqual([refused.error?.code, refused.error?.exitCode], ["STACK_NOT_FOUND", 6]);
+  }
 });
 
 test("data goes to no terminal that was not named", { skip: NO_TERMINAL }, async () => {
@@ -401,6 +457,12 @@ test("the data outlives the stack as long as its key does, and switching the key
   assert.equal((await project.run(["deploy", "--yes"])).exitCode, 0);
   assert.equal(existsSync(socketPath), false);
   assert.equal((await project.run(["request", "GET", "/socket"])).stdout, "none");
+  const early = await project.run(["data", "seal", "data", "-o", "early"]);
+  assert.equal(early.exitCode, 0);
+  assert.match(
+    early.stderr,
+    /^polaris: warning: nothing can open it until stack "default" is deployed with proxy\.workloadKeyApi: true$/m,
+  );
 
   await writeFile(join(project.dir, "polaris.yaml"), configWith(true));
   assert.equal((await project.run(["deploy", "--yes"])).exitCode, 0);

@@ -1,8 +1,11 @@
 /** Attested TLS, and somebody in between who has the endpoint's real evidence and a certificate of their own. */
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import { createServer } from "node:https";
+import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import { hashPublicKey } from "@polaris-cvm/sdk";
-import { loadTlsIdentity } from "../../proxy/src/tls-identity.ts";
+import { loadTlsIdentity, tlsServerOptions } from "../../proxy/src/tls-identity.ts";
 import { TestProject } from "../polaris-process.ts";
 import { startTlsRelay } from "../tls-relay.ts";
 
@@ -49,4 +52,19 @@ test("verify and request refuse a man in the middle, and send nothing to them", 
   // Whoever wants no verification gets none, of the TLS key neither.
   const insecure = await project.run([...request, "--insecure-no-verify"]);
   assert.deepEqual([insecure.exitCode, insecure.stdout], [0, "planted secret"]);
+
+  // And is told before anything is sent: this endpoint answers once the warning is there.
+  const warned = Promise.withResolvers<void>();
+  const slow = createServer(tlsServerOptions(attacker), (_request, response) => {
+    void warned.promise.then(() => response.writeHead(404).end());
+  }).listen(0, "127.0.0.1");
+  await once(slow, "listening");
+  t.after(() => slow.close().closeAllConnections());
+  const { port: slowPort } = slow.address() as AddressInfo;
+  const asking = project.start(["request", "GET", `https://127.0.0.1:${slowPort}/`, "--insecure-no-verify"]);
+  await asking.output(/warning: INSECURE: the key is not verified/);
+  warned.resolve();
+  const { exitCode, stderr } = await asking.finished;
+  assert.equal(exitCode, 10);
+  assert.match(stderr, /^polaris: warning: INSECURE: .*\npolaris: error: .* instead of a public key\n/);
 });

@@ -95,6 +95,7 @@ test("TLS can be switched on and off; the port stays and the endpoint says which
       .map(({ part, action }: { part: string; action: string }) => [part, action]),
     [["proxy", "replace"]],
   );
+  assert.match((await project.run(["preview"])).stdout, /^ +~ +proxy .*; the endpoint becomes https$/m);
   const secure = await project.json(["deploy", "--yes"]);
   assert.equal(secure.error, null);
   assert.equal(secure.data.endpoint, plain.replace("http:", "https:"));
@@ -135,6 +136,13 @@ test("files: clients trust the authority of the certificate, and a renewed one t
   const distrusting = await project.json(["verify"]);
   assert.equal(distrusting.error?.code, "ENDPOINT_UNREACHABLE");
   assert.match(distrusting.error?.message ?? "", /UNABLE_TO_VERIFY_LEAF_SIGNATURE/);
+  const doctor = await project.json(["doctor"]);
+  assert.equal(doctor.error, null);
+  assert.deepEqual(
+    doctor.warnings.map(({ code, message }) => [code, message.includes("NODE_EXTRA_CA_CERTS")]),
+    [["tls-files", true]],
+  );
+  assert.deepEqual((await project.json(["doctor"], trusting)).warnings, []);
 
   const renewed = await saveCertificate();
   assert.equal((await project.json(["deploy", "--yes"], trusting)).error, null);
@@ -174,5 +182,6 @@ test("files that no client would accept are found before anything starts", async
       ["tls-files", "proxy.tls.key: every user of this machine can open endpoint.key"],
     ],
   );
+  assert.equal(doctor.error?.message, "in the way of a deploy: tls-files");
   assert.equal((await project.json(["status"])).error?.code, "STACK_NOT_FOUND");
 });

@@ -127,11 +127,18 @@ test("the README's commands for plain Node: sealed requests are answered, clear 
   const document = await (await fetch(at(endpoint, curl))).text();
   await writeFile(join(folder, "document"), document);
   const inFolder = (command: string): string =>
-    command.replace("proxy-key.pem", join(folder, "proxy-key.pem"));
+    command.replace("/tmp/proxy-key.pem", join(folder, "proxy-key.pem"));
   const saved = await run(inFolder(SAVE_KEY).replace(/^curl.*?\|/, `cat ${folder}/document |`));
   assert.deepEqual(saved, { exitCode: 0, stdout: "", stderr: "" });
   const pinned = await run(inFolder(at(endpoint, CLIENT_WITH_KEY)));
   assert.deepEqual(pinned, { exitCode: 0, stdout: ANSWER, stderr: "" });
+});
+
+test("without a proxy the client says so in one line", async () => {
+  // Port 1 needs rights that nothing of a test has; nothing listens there.
+  const { exitCode, stdout, stderr } = await run(at("http://127.0.0.1:1", CLIENT));
+  assert.deepEqual([exitCode, stdout], [1, ""]);
+  assert.match(stderr, /^no proxy answers at http:\/\/127\.0\.0\.1:1 yet: .*\n$/);
 });
 
 test("the README's command for a key in Cloud KMS, against the local trust services", async (context) => {

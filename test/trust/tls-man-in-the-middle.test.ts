@@ -16,16 +16,18 @@ import {
   failedChecks,
   hashPublicKey,
   importPublicKey,
+  type PolarisError,
   verifyAttestation,
 } from "@polaris-cvm/sdk";
-import { loadTlsIdentity, tlsServerOptions } from "../../proxy/src/tls-identity.ts";
+import { loadTlsIdentity, type TlsIdentity, tlsServerOptions } from "../../proxy/src/tls-identity.ts";
 import { type Attestation, createAttester, NOW } from "../../sdk/src/testing/attester.ts";
 import { startTlsRelay } from "../tls-relay.ts";
 
 const attester = await createAttester();
 const keyHandler = createEphemeralKeyHandler({ modulusLength: 2048 });
 const key = await importPublicKey(await keyHandler.publicKeyPem());
-const [identity, mallory] = await Promise.all([
+const [identity, reborn, mallory] = await Promise.all([
+  loadTlsIdentity({ mode: "attested" }),
   loadTlsIdentity({ mode: "attested" }),
   loadTlsIdentity({ mode: "attested" }),
 ]);
@@ -57,11 +59,17 @@ interface Endpoint {
   readonly port: number;
   /** The bodies of all requests but those for evidence. */
   readonly bodies: string[];
+  /** Nonces of the requests for evidence, in hex. */
+  readonly nonces: string[];
+  /** Comes back at the same port with another TLS key, and with what else is new in its evidence. */
+  readonly restart: (next: TlsIdentity, attestation?: Partial<Attestation>) => void;
 }
 
 /** A server with the attested identity and real evidence, or with what a test changes in it. */
 async function startEndpoint(t: TestContext, attestation: Partial<Attestation> = {}): Promise<Endpoint> {
   const bodies: string[] = [];
+  const nonces: string[] = [];
+  let [shown, changes] = [identity, attestation];
   const answer = handle(async (request, response) => {
     const nonce = readNonce(request);
     // Each request needs a connection, and so a look at the key, of its own.
@@ -71,13 +79,19 @@ async function startEndpoint(t: TestContext, attestation: Partial<Attestation> =
       response.end("answer");
       return;
     }
-    const tlsSpki = identity.publicKeySpki;
-    const document = await attester.attest({ key, nonce, tlsSpki, ...attestation });
+    nonces.push(nonce.toString("hex"));
+    const tlsSpki = shown.publicKeySpki;
+    const document = await attester.attest({ key, nonce, tlsSpki, ...changes });
     response.end(JSON.stringify(document));
   });
   const server = createServer(tlsServerOptions(identity), answer);
   t.after(() => server.closeAllConnections());
-  return { port: await listen(t, server), bodies };
+  const restart: Endpoint["restart"] = (next, nextAttestation = {}) => {
+    [shown, changes] = [next, nextAttestation];
+    server.setSecureContext(tlsServerOptions(next));
+    server.closeAllConnections();
+  };
+  return { port: await listen(t, server), bodies, nonces, restart };
 }
 
 function clientFor(url: string, options: Pick<ClientOptions, "requests" | "fetch"> = {}): Client {
@@ -147,18 +161,91 @@ test("a man in the middle who comes after the verification gets not one byte of 
     const client = clientFor(relay.url, { requests });
     assert.equal(await (await client.fetch("/first", SECRET)).text(), "answer");
     relay.attack();
-    const { host } = new URL(relay.url);
-    const malloryKey = await hashPublicKey(mallory.publicKeySpki);
     for (let attempt = 0; attempt < 2; attempt++) {
       await assert.rejects(client.fetch("/second", SECRET), {
-        code: "TLS_KEY_MISMATCH",
-        message: `${host} shows the TLS key ${malloryKey}, expected ${tlsKey}`,
-        details: { expected: tlsKey, actual: malloryKey },
+        code: "VERIFICATION_FAILED",
+        details: { failed: ["tls-key"] },
       });
     }
-    assert.equal(relay.read(), "");
+    assert.equal(client.verification()?.trusted, false);
+    // They are asked for evidence, and for nothing else.
+    assert.match(relay.read(), /^(?:GET \/polaris-container\/attestation\?nonce=[^]+?\r\n\r\n){2}$/);
+    assert.doesNotMatch(relay.read(), /polaris-secure|secret|POST/);
   }
   assert.equal(bodies.length, 2);
+});
+
+test("a proxy that comes back with another TLS key and the same key to seal to is verified anew, once", async (t) => {
+  for (const requests of ["sealed", "clear"] as const) {
+    const { port, bodies, nonces, restart } = await startEndpoint(t);
+    const client = clientFor(`https://127.0.0.1:${port}`, { requests });
+    await client.fetch("/before", SECRET);
+    restart(reborn);
+    const answers = await Promise.all(["/1", "/2", "/3"].map((path) => client.fetch(path, SECRET)));
+    for (const answer of answers) assert.equal(await answer.text(), "answer");
+    assert.equal(nonces.length, 2);
+    const check = client.verification()?.checks.find(({ id }) => id === "tls-key");
+    assert.equal(check?.actual, await hashPublicKey(reborn.publicKeySpki));
+    // Again and again, each time with a nonce of its own.
+    restart(identity);
+    assert.equal(await (await client.fetch("/after", SECRET)).text(), "answer");
+    assert.deepEqual([bodies.length, nonces.length, new Set(nonces).size], [5, 3, 3]);
+  }
+});
+
+test("a proxy that comes back with another key to seal to is refused until it has the old one again", async (t) => {
+  const { port, bodies, restart } = await startEndpoint(t);
+  const client = clientFor(`https://127.0.0.1:${port}`);
+  await client.fetch("/before", SECRET);
+  const other = await importPublicKey(
+    await createEphemeralKeyHandler({ modulusLength: 2048 }).publicKeyPem(),
+  );
+  restart(reborn, { key: other });
+  for (let attempt = 0; attempt < 2; attempt++) {
+    await assert.rejects(client.fetch("/secret", SECRET), {
+      code: "VERIFICATION_FAILED",
+      message: `endpoint came back with the key ${other.keyId}, expected ${key.keyId}`,
+      details: { failed: ["public-key"], expected: key.keyId, actual: other.keyId },
+    });
+  }
+  assert.equal(bodies.length, 1);
+  restart(reborn);
+  assert.equal(await (await client.fetch("/after", SECRET)).text(), "answer");
+});
+
+test("a man in the middle after a restart is refused, and the proxy itself is taken again once they are gone", async (t) => {
+  const { port, bodies, restart } = await startEndpoint(t);
+  const direct = await startTlsRelay(t, port, mallory);
+  const client = clientFor(direct.url);
+  await client.fetch("/before", SECRET);
+  restart(reborn);
+  direct.attack();
+  const refused = await Promise.allSettled([
+    client.fetch("/secret", SECRET),
+    client.fetch("/secret", SECRET),
+  ]);
+  for (const outcome of refused) {
+    assert.equal(
+      outcome.status === "rejected" && (outcome.reason as PolarisError).code,
+      "VERIFICATION_FAILED",
+    );
+  }
+  assert.equal(bodies.length, 1);
+  assert.doesNotMatch(direct.read(), /polaris-secure|secret|POST/);
+  direct.passOn();
+  assert.equal(await (await client.fetch("/after", SECRET)).text(), "answer");
+});
+
+test("a fetch that is given stays with its TLS key, and so does the client", async (t) => {
+  const { port, bodies, nonces, restart } = await startEndpoint(t);
+  const client = clientFor(`https://127.0.0.1:${port}`, { fetch: await createPinnedFetch() });
+  await client.fetch("/before", SECRET);
+  restart(reborn);
+  await assert.rejects(client.fetch("/after", SECRET), {
+    code: "TLS_KEY_MISMATCH",
+    details: { expected: tlsKey, actual: await hashPublicKey(reborn.publicKeySpki) },
+  });
+  assert.deepEqual([bodies.length, nonces.length], [1, 1]);
 });
 
 test("a fetch that goes on after verifyAttestation is held to the same key", async (t) => {
@@ -258,5 +345,6 @@ test("an endpoint whose certificate came from files is unbound, and no evidence 
   await assert.rejects(verifyAttestation({ url, expectations: unbound }), {
     code: "ENDPOINT_UNREACHABLE",
     message: `cannot reach ${url} (DEPTH_ZERO_SELF_SIGNED_CERT)`,
+    hint: /NODE_EXTRA_CA_CERTS/,
   });
 });

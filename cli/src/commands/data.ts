@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
 import { Command, Option } from "commander";
+import type { DataKeyUnwrap } from "@polaris-cvm/sdk";
 import { isPolarisError, PolarisError } from "@polaris-cvm/sdk/errors";
-import type { ErrorCode } from "@polaris-cvm/sdk/errors";
+import type { OpeningKey } from "../data-keys.ts";
 import type { CommandContext, CommandOutcome, GlobalFlags } from "../run-command.ts";
 import { addGlobalFlags, runCommand } from "../run-command.ts";
 
@@ -100,13 +101,19 @@ const OPENED_MODE = 0o600;
 async function seal(context: CommandContext, flags: SealFlags, file: string): Promise<CommandOutcome> {
   const { sealData } = await import("@polaris-cvm/sdk");
   const { countBytes, formatBytes, planOutput, readInput, writeOutput } = await import("../data-streams.ts");
-  const { loadRecipient, verifyStackRecipient } = await import("../data-keys.ts");
+  const { hasKeyApi, loadRecipient, verifyStackRecipient } = await import("../data-keys.ts");
 
   const output = await planOutput(flags);
   const { recipient, location } =
     flags.publicKey === undefined
       ? await verifyStackRecipient(context, flags)
       : { recipient: await loadRecipient(flags.publicKey), location: undefined };
+  if (location !== undefined && flags.lock === undefined && !(await hasKeyApi(location))) {
+    context.warn(
+      "no-key-api",
+      `nothing can open it until stack "${location.stack}" is deployed with proxy.workloadKeyApi: true`,
+    );
+  }
   const read = countBytes(context, "sealed");
   const plaintext = ReadableStream.from(read.through(readInput(file, context.signal)));
   await writeOutput(output, sealData(plaintext, recipient, pickContext(flags)), SEALED_MODE, context.signal);
@@ -127,17 +134,22 @@ async function open(context: CommandContext, flags: OpenFlags, file: string): Pr
   const { connectKeyApi, connectStackKeyApi, loadPrivateKey } = await import("../data-keys.ts");
 
   const output = await planOutput(flags);
-  const { unwrap, location } =
+  const { key, location } =
     flags.privateKey !== undefined
-      ? { unwrap: await loadPrivateKey(flags.privateKey), location: undefined }
+      ? { key: await loadPrivateKey(flags.privateKey), location: undefined }
       : flags.keyApi !== undefined
-        ? { unwrap: await connectKeyApi(resolve(flags.keyApi), context.signal), location: undefined }
+        ? { key: await connectKeyApi(resolve(flags.keyApi), context.signal), location: undefined }
         : await connectStackKeyApi(context, flags);
+  let sealedTo: string | undefined;
+  const unwrap: DataKeyUnwrap = async (request) => {
+    sealedTo = request.keyId;
+    return await key.unwrap(request);
+  };
   const sealed = ReadableStream.from(readInput(file, context.signal));
   const opened = countBytes(context, "opened");
   const plaintext = opened.through(openData(sealed, unwrap, pickContext(flags)));
   await writeOutput(output, plaintext, OPENED_MODE, context.signal).catch((error: unknown) => {
-    throw withHint(error);
+    throw withHint(error, key, sealedTo);
   });
   context.note(`${formatBytes(opened.total())} opened`);
   return {
@@ -146,15 +158,21 @@ async function open(context: CommandContext, flags: OpenFlags, file: string): Pr
   };
 }
 
-/** What a person can do about data that does not open; for a program the code says enough. */
-const HINTS: Partial<Record<ErrorCode, string>> = {
-  DATA_OPEN_FAILED: "another key, another --context, or bytes that were changed or cut off",
-  DATA_MALFORMED: "only what polaris data seal or the SDK has sealed can be opened",
-};
-
-function withHint(error: unknown): unknown {
-  const hint = isPolarisError(error) && error.hint === undefined ? HINTS[error.code] : undefined;
-  if (!isPolarisError(error) || hint === undefined) return error;
+/**
+ * What a person can do about data that does not open; for a program the code says enough. The key id in the header is no
+ * secret: everybody who has the data can read it.
+ */
+function withHint(error: unknown, key: OpeningKey, sealedTo: string | undefined): unknown {
+  if (!isPolarisError(error) || error.hint !== undefined) return error;
+  if (error.code === "DATA_MALFORMED") {
+    const hint = "only what polaris data seal or the SDK has sealed can be opened";
+    return new PolarisError(error.code, error.message, { hint, cause: error });
+  }
+  if (error.code !== "DATA_OPEN_FAILED") return error;
+  const isOtherKey = sealedTo !== undefined && key.keyId !== undefined && key.keyId !== sealedTo;
+  const hint = isOtherKey
+    ? `it is sealed to ${sealedTo}, this key is ${key.keyId}`
+    : "another key, another --context, or bytes that were changed or cut off";
   return new PolarisError(error.code, error.message, { hint, cause: error });
 }
 

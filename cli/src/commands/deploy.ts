@@ -51,7 +51,7 @@ async function deploy(context: CommandContext, flags: DeployFlags): Promise<Comm
   const target = await loadTarget(plan.target);
   const secrets = resolveSecrets(project.config, processEnvironment);
 
-  requireNoFindings(await target.check(plan, project));
+  requireNoFindings(context, await target.check(plan, project));
   const changes = await target.preview(plan, project, secrets);
   const changed = changes.filter((change) => change.action !== "same");
   context.note(describeChanges(plan, changes, locked.changes));

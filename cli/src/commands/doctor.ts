@@ -26,7 +26,7 @@ async function doctor(context: CommandContext): Promise<CommandOutcome> {
       : {
           error: new PolarisError(
             "PREFLIGHT_FAILED",
-            `in the way of a deploy: ${failed.map((check) => check.id).join(", ")}`,
+            `in the way of a deploy: ${[...new Set(failed.map((check) => check.id))].join(", ")}`,
             {
               hint: failed[0].hint,
             },

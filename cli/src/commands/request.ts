@@ -53,7 +53,8 @@ async function request(
   const { isKnownToBeSimulated } = await import("@polaris-cvm/stacks/verify.ts");
   const { createStackClient } = await import("@polaris-cvm/stacks/stack-client.ts");
   const { readRequestBody, writeResponseBody } = await import("../request-body.ts");
-  const { escapeControls, printNote, printResult, printResultBytes } = await import("../print.ts");
+  const { escapeControls, printNote, printResult, printResultBytes, printWarning } =
+    await import("../print.ts");
 
   const location = await locateStack(context.cwd, flags);
   const isUrl = /^https?:\/\//i.test(path);
@@ -68,11 +69,15 @@ async function request(
     });
   }
   const body = await readRequestBody(flags.data);
+  const machine = flags.json === true || flags.jsonStream === true;
+  // Before anything is sent: as long as one can still press Ctrl-C.
+  const warn = (code: string, message: string): void =>
+    machine ? context.warn(code, message) : printWarning(message);
   if (flags.insecureNoVerify === true)
-    context.warn("insecure", "INSECURE: the key was not verified (--insecure-no-verify)");
+    warn("insecure", "INSECURE: the key is not verified (--insecure-no-verify)");
   const lockFile = await loadExpectationLock(location, flags.lock);
   if (lockFile.deployed[location.stack]?.encryption.requests === "off") {
-    context.warn("clear-requests", "sent in the clear: this stack's proxy.encryption.requests is off");
+    warn("clear-requests", "sent in the clear: this stack's proxy.encryption.requests is off");
   }
   const named = [isUrl ? path : undefined, flags.lock];
   const client = createStackClient({
@@ -91,7 +96,6 @@ async function request(
   const bytes = new Uint8Array(await response.arrayBuffer());
   const headers = [...response.headers];
   const file = flags.output === "-" ? undefined : flags.output;
-  const machine = flags.json === true || flags.jsonStream === true;
   if (!machine) {
     if (flags.include === true) {
       printResult(

@@ -35,6 +35,8 @@ export function describeIssue(issue: Issue, root: unknown): ConfigProblem[] {
   if (value === undefined) return [describeMissing(path)];
   if (value === null) return [problem(path, "value", "has no value; give it one, or remove the key")];
   if (issue.code === "invalid_type") {
+    // A rule of our own leads to a valid value; the schema library's words do not.
+    if (!issue.message.startsWith("Invalid input")) return [problem(path, "value", issue.message)];
     const expected = TYPE_WORDS[issue.expected] ?? issue.expected;
     const quote = expected === "text" && typeof value !== "object" ? "; put it in quotes" : "";
     return [problem(path, "value", `expected ${expected}, got ${wordFor(value)}${quote}`)];

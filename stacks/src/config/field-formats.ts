@@ -48,7 +48,7 @@ const DURATION_RULE = "expected a duration from 1s to 30m, such as 60s or 2m";
 const MAX_DURATION_MS = 30 * 60_000;
 
 export const durationFormat = z
-  .string()
+  .string({ error: DURATION_RULE })
   .regex(/^[1-9][0-9]{0,3}[sm]$/, { error: DURATION_RULE })
   .refine((text) => parseDurationMs(text) <= MAX_DURATION_MS, { error: DURATION_RULE });
 

@@ -156,7 +156,7 @@ test("refuses wrong values with what was expected and what stands there", () => 
     ["workload: { secrets: { A: {} } }", '4:24: missing key "fromEnv" in workload.secrets.A'],
     [
       "workload: { health: { timeout: 60 } }",
-      "4:32: workload.health.timeout: expected text, got a number; put it in quotes",
+      "4:32: workload.health.timeout: expected a duration from 1s to 30m, such as 60s or 2m",
     ],
     [
       "workload: { health: { timeout: 0s } }",
@@ -234,6 +234,10 @@ test("refuses wrong values with what was expected and what stands there", () => 
     [
       "proxy: { limits: { maxBodyMb: 257 } }",
       "4:31: proxy.limits.maxBodyMb: expected a whole number of MiB from 1 to 256",
+    ],
+    [
+      "proxy: { limits: { answerTimeout: 5 } }",
+      "4:35: proxy.limits.answerTimeout: expected a duration from 1s to 30m, such as 60s or 2m",
     ],
     [
       "proxy: { limits: { answerTimeout: 1h } }",

@@ -124,7 +124,7 @@ const proxy = z.strictObject({
     .default("off")
     .meta({
       description:
-        "TLS of the endpoint. attested: key and certificate are born in the proxy at each start, and verify and request accept no key but the one in the evidence. With files, clients trust whoever signed the certificate. What is sealed does not depend on it.",
+        "TLS of the endpoint. attested: key and certificate are born in the proxy at each start, and verify and request accept no key but the one in the evidence. With files, clients trust whoever signed the certificate. What is sealed does not depend on it. A stack that overrides tls replaces it as a whole: name both files.",
       examples: ["attested", { certificate: "tls/endpoint.crt", key: "tls/endpoint.key" }],
     }),
   cors: z
@@ -263,7 +263,7 @@ export const configSchema = z.strictObject({
     .default({})
     .meta({
       description:
-        "Stacks by name, each with what differs from the rest of this file: maps are merged, everything else is replaced. Without --stack the stack is called default.",
+        "Stacks by name, each with what differs from the rest of this file: maps are merged, everything else, and proxy.tls as a whole, is replaced. Without --stack the stack is called default.",
       examples: [{ dev: { proxy: { port: 3001 } } }],
     }),
 });

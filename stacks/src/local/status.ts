@@ -1,5 +1,7 @@
 import type { PartStatus } from "../target.ts";
 import { askPart } from "./supervisor/answer.ts";
+import { askReasons } from "./supervisor/probe.ts";
+import type { Launch } from "./supervisor/launch-files.ts";
 import type { ObservedPart } from "./supervisor/observe.ts";
 
 /** Observed parts as a person wants to read them. A part is running if its process is there and answers its probes. */
@@ -21,7 +23,12 @@ async function describePart(observed: ObservedPart): Promise<PartStatus> {
       const since = `pid ${pid ?? "?"}, since ${observed.record.startedAt}`;
       if (observed.launch === undefined)
         return { part, state: "broken", pid, detail: `${since}, its end was begun` };
-      switch (await askPart(observed.launch, observed.record)) {
+      const answer = await askPart(observed.launch, observed.record);
+      const reasons = answer === "yes" ? undefined : await askProxy(observed.launch);
+      if (reasons !== undefined) {
+        return { part, state: "not-ready", pid, detail: `${since}, not ready: ${reasons.join(", ")}` };
+      }
+      switch (answer) {
         case "yes":
           return { part, state: "running", pid, detail: since };
         case "not-yet":
@@ -40,4 +47,10 @@ async function describePart(observed: ObservedPart): Promise<PartStatus> {
     case "corrupted":
       return { part, state: "broken", pid: undefined, detail: observed.reason };
   }
+}
+
+/** What the proxy lacks. No other part has a route that says so: what the workload answers is its own. */
+async function askProxy({ spec }: Launch): Promise<readonly string[] | undefined> {
+  const probe = spec.name === "proxy" ? spec.probes.find(({ kind }) => kind === "http") : undefined;
+  return probe?.kind === "http" ? askReasons(probe.url) : undefined;
 }

@@ -80,7 +80,13 @@ async function preview(
     workloadAmbient: {},
     ownAmbient: {},
   });
-  return planChanges(desired, await judgeAnswers(await observe(paths.stackDir)));
+  const changes = planChanges(desired, await judgeAnswers(await observe(paths.stackDir)));
+  const scheme = endpointScheme(plan);
+  return changes.map((change) =>
+    change.part === "proxy" && scheme !== state.scheme
+      ? { ...change, reason: `${change.reason}; the endpoint becomes ${scheme}` }
+      : change,
+  );
 }
 
 async function deploy(

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { chmod, mkdtemp, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { createPrivateKey } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { after, before, test } from "node:test";
 import { planStack } from "../plan.ts";
 import { createTestAuthority } from "../testing/certificates.ts";
@@ -12,6 +12,7 @@ import { checkTlsFiles, hashTlsFiles } from "./tls-files.ts";
 const authority = createTestAuthority();
 const endpoint = authority.issue();
 const stranger = authority.issue();
+const TRUSTED = [authority.certificatePem];
 
 const planOf = (tls: string) => planStack(sampleConfig(`proxy: { tls: ${tls} }`), "staging", sampleLock);
 const plan = planOf("{ certificate: endpoint.crt, key: endpoint.key }");
@@ -28,7 +29,7 @@ async function problemsOf(certificate: string, key: string, keyMode = 0o600): Pr
   await rm(join(projectDir, "endpoint.key"), { force: true });
   await writeFile(join(projectDir, "endpoint.key"), key);
   await chmod(join(projectDir, "endpoint.key"), keyMode);
-  const findings = await checkTlsFiles(plan, { ...samplePaths, projectDir });
+  const findings = await checkTlsFiles(plan, { ...samplePaths, projectDir }, { authorities: TRUSTED });
   for (const { check, where, problem, hint } of findings) {
     assert.equal(check, "tls-files");
     assert.match(where, /^proxy\.tls\.(certificate|key)$/);
@@ -96,6 +97,56 @@ test("a certificate for another host or another time is found", async () => {
   assert.deepEqual(await problemsOf(endpoint.certificatePem + early.certificatePem, endpoint.keyPem), [
     "certificate: certificate 2 in endpoint.crt expired on 2020-02-01T00:00:00.000Z",
   ]);
+});
+
+test("a certificate that ends within two weeks is a warning, and nothing more", async () => {
+  await problemsOf(endpoint.certificatePem, endpoint.keyPem);
+  const end = new X509Certificate(endpoint.certificatePem).validToDate;
+  const check = (msBefore: number) =>
+    checkTlsFiles(
+      plan,
+      { ...samplePaths, projectDir },
+      { authorities: TRUSTED, now: new Date(end.getTime() - msBefore) },
+    );
+  const twoWeeksMs = 14 * 24 * 60 * 60 * 1000;
+  assert.deepEqual(await check(twoWeeksMs), []);
+  assert.deepEqual(await check(twoWeeksMs - 1), [
+    {
+      check: "tls-files",
+      where: "proxy.tls.certificate",
+      problem: `the certificate in endpoint.crt ends on ${end.toISOString()}`,
+      hint: "renew it, and deploy again",
+      isWarning: true,
+    },
+  ]);
+});
+
+test("an authority that this process does not trust is a warning that names NODE_EXTRA_CA_CERTS", async () => {
+  const other = createTestAuthority();
+  const check = async (certificate: string, authorities?: readonly string[]) => {
+    await problemsOf(certificate, endpoint.keyPem);
+    return checkTlsFiles(
+      plan,
+      { ...samplePaths, projectDir },
+      authorities === undefined ? {} : { authorities },
+    );
+  };
+  const chain = endpoint.certificatePem + authority.certificatePem;
+  assert.deepEqual(await check(chain, [other.certificatePem, ...TRUSTED]), []);
+  assert.deepEqual(await check(endpoint.certificatePem, [endpoint.certificatePem]), []);
+  // The other authority has the same name: only the signature tells.
+  for (const authorities of [[other.certificatePem], [], undefined]) {
+    const findings = await check(chain, authorities);
+    assert.deepEqual(
+      findings.map(({ where, isWarning }) => [where, isWarning]),
+      [["proxy.tls.certificate", true]],
+    );
+    assert.match(
+      findings[0]?.problem ?? "",
+      /^this shell trusts nobody who signed the certificate in endpoint/,
+    );
+    assert.match(findings[0]?.hint ?? "", /^set NODE_EXTRA_CA_CERTS /);
+  }
 });
 
 test("what is no certificate and what is no key is said without its text", async () => {

@@ -2,6 +2,7 @@ import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 import type { KeyObject } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { resolve } from "node:path";
+import { getCACertificates } from "node:tls";
 import { errnoOf } from "../atomic-file.ts";
 import type { Plan } from "../plan.ts";
 import type { Finding } from "../target.ts";
@@ -14,6 +15,9 @@ const MAX_FILE_BYTES = 1024 * 1024;
 /** Permission bits of everybody who is neither the owner nor of the group. */
 const OTHERS = 0o007;
 
+/** How long before its end a certificate is worth a word, in milliseconds: two weeks, as the proxy's `--check` has it. */
+const NEAR_END_MS = 14 * 24 * 60 * 60 * 1000;
+
 interface SmallFile {
   readonly text: string;
   readonly mode: number;
@@ -21,10 +25,16 @@ interface SmallFile {
 
 /**
  * What is wrong with `proxy.tls.certificate` and `.key`: files that cannot be read, a key that others can read or that is
- * another certificate's, and what would make every client refuse the endpoint: a wrong time, another host. Who signed the
- * certificate is not looked at: which authorities a client trusts is the client's own.
+ * another certificate's, and what would make every client refuse the endpoint: a wrong time, another host. An end that is
+ * near, and an authority that this process does not trust, are warnings: which ones other clients trust is their own.
+ *
+ * @param authorities  in PEM; those of this Node unless told otherwise, which NODE_EXTRA_CA_CERTS adds to
  */
-export async function checkTlsFiles(plan: Plan, paths: StackPaths, now = new Date()): Promise<Finding[]> {
+export async function checkTlsFiles(
+  plan: Plan,
+  paths: StackPaths,
+  { now = new Date(), authorities }: { now?: Date; authorities?: readonly string[] } = {},
+): Promise<Finding[]> {
   const { tls } = plan.proxy;
   if (tls.mode !== "files") return [];
   const [certificateFile, keyFile] = await Promise.all([
@@ -36,7 +46,10 @@ export async function checkTlsFiles(plan: Plan, paths: StackPaths, now = new Dat
   return [
     ...(typeof chain === "string"
       ? [finding("certificate", `${tls.certificate} ${chain}`, "name a file with a certificate in PEM")]
-      : checkChain(tls.certificate, chain, now)),
+      : [
+          ...checkChain(tls.certificate, chain, now),
+          ...checkAuthority(tls.certificate, chain, authorities ?? getCACertificates("default")),
+        ]),
     ...(typeof key === "string"
       ? [finding("key", `${tls.key} ${key}`, "name a file with a private key in PEM, without a passphrase")]
       : []),
@@ -113,8 +126,11 @@ function checkChain(path: string, chain: readonly X509Certificate[], now: Date):
     if (now > validToDate) {
       return [finding("certificate", `${which} expired on ${validToDate.toISOString()}`, renew)];
     }
-    return now < validFromDate
-      ? [finding("certificate", `${which} is valid from ${validFromDate.toISOString()} only`, renew)]
+    if (now < validFromDate) {
+      return [finding("certificate", `${which} is valid from ${validFromDate.toISOString()} only`, renew)];
+    }
+    return validToDate.getTime() - now.getTime() < NEAR_END_MS
+      ? [warning(`${which} ends on ${validToDate.toISOString()}`, "renew it, and deploy again")]
       : [];
   });
   if (chain[0]?.checkIP(LOCAL_HOST) === undefined) {
@@ -127,6 +143,40 @@ function checkChain(path: string, chain: readonly X509Certificate[], now: Date):
     );
   }
   return findings;
+}
+
+function checkAuthority(
+  path: string,
+  chain: readonly X509Certificate[],
+  authorities: readonly string[],
+): Finding[] {
+  const trusted = authorities.map((pem) => new X509Certificate(pem));
+  if (isTrusted(chain, trusted)) return [];
+  return [
+    warning(
+      `this shell trusts nobody who signed the certificate in ${path}: verify and request will refuse the endpoint`,
+      "set NODE_EXTRA_CA_CERTS to a file with the authority's certificate, in the shell of every client",
+    ),
+  ];
+}
+
+/** Whether signatures lead from the first certificate, through the others, to a trusted one. */
+function isTrusted(chain: readonly X509Certificate[], trusted: readonly X509Certificate[]): boolean {
+  const isSignedBy = (one: X509Certificate, issuer: X509Certificate): boolean =>
+    one.checkIssued(issuer) && one.verify(issuer.publicKey);
+  let [current, ...others] = chain;
+  while (current !== undefined) {
+    const subject: X509Certificate = current;
+    const ends = trusted.some((one) => one.raw.equals(subject.raw) || isSignedBy(subject, one));
+    if (ends) return true;
+    current = others.find((one) => isSignedBy(subject, one));
+    others = others.filter((one) => one !== current);
+  }
+  return false;
+}
+
+function warning(problem: string, hint: string): Finding {
+  return { ...finding("certificate", problem, hint), isWarning: true };
 }
 
 function finding(key: "certificate" | "key", problem: string, hint: string): Finding {

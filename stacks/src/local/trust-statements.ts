@@ -24,7 +24,10 @@ export function localTrustStatements(keyKind: "hsm" | "ephemeral"): TrustStateme
     {
       id: "local-key-readable-by-same-user",
       holds: false,
-      why: "the key is a file of yours below .polaris: every process of the same user, and root, can read it",
+      why:
+        keyKind === "hsm"
+          ? "the key is a file of yours below .polaris: every process of the same user, and root, can read it"
+          : "the key is in the memory of a process of yours: root can read it, and so can processes of the same user that may look into others",
     },
     {
       id: "local-workload-reachable-by-processes",

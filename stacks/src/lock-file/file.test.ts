@@ -68,6 +68,21 @@ test("takes a key that no control plane knows", () => {
   assert.deepEqual(parseLockFile(formatCanonicalJson(ephemeral), "polaris.lock"), ephemeral);
 });
 
+test("reads a lock of before TLS as without a TLS key of the evidence, and writes that out", async () => {
+  const { tls: _, ...older } = DEPLOYED;
+  const other = { ...DEPLOYED, endpoint: "https://127.0.0.1:3001" };
+  const text = formatCanonicalJson({ ...LOCK, deployed: { dev: older, other } });
+  const read = parseLockFile(text, "polaris.lock");
+  assert.deepEqual(read, { ...LOCK, deployed: { dev: { ...older, tls: "unbound" }, other } });
+  assert.throws(() => parseLockFile(text.replaceAll("  ", "\t"), "polaris.lock"), {
+    code: "LOCK_FILE_CORRUPT",
+    message: "polaris.lock is not as polaris wrote it: edited by hand, formatted, or a key twice",
+  });
+  const path = join(folder, "older.lock");
+  await saveLockFile(path, read);
+  assert.equal(await readFile(path, "utf8"), formatCanonicalJson(read));
+});
+
 test("gives nothing where there is no lock", async () => {
   assert.equal(await loadLockFile(join(folder, "none", "polaris.lock")), undefined);
 });
@@ -125,10 +140,6 @@ test("refuses what is not a lock as polaris writes it", () => {
     ],
     [
       edited((lock) => ({ ...lock, deployed: { dev: { ...DEPLOYED, tls: "off" } } })),
-      notLock("deployed.dev.tls"),
-    ],
-    [
-      edited((lock) => ({ ...lock, deployed: { dev: { ...DEPLOYED, tls: undefined } } })),
       notLock("deployed.dev.tls"),
     ],
     [

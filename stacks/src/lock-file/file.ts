@@ -50,7 +50,7 @@ export function parseLockFile(text: string, path: string): LockFile {
       issue === undefined || issue.path.length === 0 ? "the top level" : issue.path.map(String).join(".");
     throw corrupt(path, `is not a lock of this version: wrong at ${where}`, result.error);
   }
-  if (formatCanonicalJson(result.data) !== written) {
+  if (formatCanonicalJson(withoutDefaults(result.data, json)) !== written) {
     throw corrupt(path, "is not as polaris wrote it: edited by hand, formatted, or a key twice", undefined);
   }
   freezeTree(result.data);
@@ -70,6 +70,16 @@ export async function saveLockFile(path: string, lockFile: LockFile): Promise<vo
     });
   }
   await writeFileAtomic(path, formatCanonicalJson(checked.data), { mode: LOCK_FILE_MODE });
+}
+
+/** The lock with the fields of its own text only: one of an older version is as polaris wrote it, too. */
+function withoutDefaults(lock: LockFile, json: unknown): unknown {
+  const written = json as { readonly deployed: Readonly<Record<string, object>> };
+  const deployed = Object.entries(lock.deployed).map(([stack, { tls, ...rest }]) => [
+    stack,
+    "tls" in (written.deployed[stack] ?? {}) ? { ...rest, tls } : rest,
+  ]);
+  return { ...lock, deployed: Object.fromEntries(deployed) as unknown };
 }
 
 function corrupt(path: string, problem: string, cause: unknown): PolarisError {

@@ -52,8 +52,11 @@ const deployedStack = z.strictObject({
   endpoint: origin,
   /** What the proxy takes and gives: how a client has to talk to it. */
   encryption: z.strictObject({ requests: encryptionMode, responses: encryptionMode }),
-  /** Whether the endpoint's TLS key is born with the proxy and bound to its evidence: then clients take no other one. */
-  tls: z.enum(["attested", "unbound"]),
+  /**
+   * Whether the endpoint's TLS key is born with the proxy and bound to its evidence: then clients take no other one. Locks
+   * of before TLS have none, which is `unbound`.
+   */
+  tls: z.enum(["attested", "unbound"]).default("unbound"),
   /** Whether destroy is to destroy the key too. */
   onDestroy: z.enum(["keep", "destroy"]),
   publicKeyFingerprint: sha256.nullable(),

@@ -10,7 +10,7 @@ export interface IssuedCertificate {
 
 export interface TestAuthority {
   readonly certificatePem: string;
-  /** A certificate for the address 127.0.0.1, valid for two days around now, unless told otherwise. */
+  /** A certificate for the address 127.0.0.1, valid for a month from now, unless told otherwise. */
   issue(options?: {
     readonly host?: string;
     readonly notBefore?: Date;
@@ -28,14 +28,14 @@ export function createTestAuthority(): TestAuthority {
     issuer: commonName,
     extensions: [{ name: "basicConstraints", cA: true, critical: true }],
     notBefore: new Date(Date.now() - DAY_MS),
-    notAfter: new Date(Date.now() + DAY_MS),
+    notAfter: new Date(Date.now() + 30 * DAY_MS),
   });
   return {
     certificatePem,
     issue({
       host = "127.0.0.1",
       notBefore = new Date(Date.now() - DAY_MS),
-      notAfter = new Date(Date.now() + DAY_MS),
+      notAfter = new Date(Date.now() + 30 * DAY_MS),
     } = {}) {
       const own = makeKeys();
       const altName = /^[\d.]+$/.test(host) ? { type: 7, ip: host } : { type: 2, value: host };

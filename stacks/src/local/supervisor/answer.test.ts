@@ -1,11 +1,14 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { writeFile } from "node:fs/promises";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { test } from "node:test";
 import { describeParts } from "../status.ts";
 import { askPart, judgeAnswers } from "./answer.ts";
 import { createLaunch } from "./launch-files.ts";
-import type { Launch, PartRecord } from "./launch-files.ts";
+import type { PartRecord } from "./launch-files.ts";
 import { planChanges } from "./next-step.ts";
 import type { ObservedPart } from "./observe.ts";
 import { makeStackDir, scriptPart } from "./stack-fixture.ts";
@@ -13,10 +16,7 @@ import { makeStackDir, scriptPart } from "./stack-fixture.ts";
 const READY_TIMEOUT_MS = 20_000;
 
 /** A part as {@link observe} tells it, whose start was `ageMs` ago. */
-function runningPart(
-  stackDir: string,
-  ageMs: number,
-): ObservedPart & { readonly launch: Launch; readonly record: PartRecord } {
+function runningPart(stackDir: string, ageMs: number) {
   const spec = scriptPart(stackDir, "trust", { readyTimeoutMs: READY_TIMEOUT_MS });
   const launch = createLaunch(spec);
   const record: PartRecord = {
@@ -30,7 +30,7 @@ function runningPart(
     runner: { pid: 4711, startTime: "then" },
     child: { pid: 4712, startTime: "then" },
   };
-  return { part: "trust", state: "running", launch, record };
+  return { part: "trust", state: "running", launch, record } as const satisfies ObservedPart;
 }
 
 test("a part that does not answer is starting while it is in its time, and broken after it", async (t) => {
@@ -41,6 +41,29 @@ test("a part that does not answer is starting while it is in its time, and broke
   assert.deepEqual(await states(), ["starting", "broken"]);
   await writeFile(join(stackDir, "trust.ready"), "up\n");
   assert.deepEqual(await states(), ["running", "running"]);
+});
+
+test("a proxy that says what it lacks is not ready, whatever its age; another part's answer is not shown", async (t) => {
+  const server = createServer((_request, response) => {
+    response.writeHead(503).end('{"status":"not-ready","reasons":["WORKLOAD_UNREACHABLE"]}');
+  }).listen(0, "127.0.0.1");
+  await once(server, "listening");
+  t.after(() => {
+    server.closeAllConnections();
+    server.close();
+  });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}/`;
+  const stackDir = await makeStackDir(t);
+  const describe = async (name: "proxy" | "workload", ageMs: number) => {
+    const part = runningPart(stackDir, ageMs);
+    const spec = { ...part.launch.spec, name, probes: [{ kind: "http", url, expect: "200" } as const] };
+    const [status] = await describeParts([{ ...part, part: name, launch: { ...part.launch, spec } }]);
+    return [status?.state, status?.detail.replace(/^pid \d+, since \S+, /, "")];
+  };
+  for (const ageMs of [1_000, READY_TIMEOUT_MS + 1_000]) {
+    assert.deepEqual(await describe("proxy", ageMs), ["not-ready", "not ready: WORKLOAD_UNREACHABLE"]);
+  }
+  assert.deepEqual(await describe("workload", 1_000), ["starting", "does not answer yet"]);
 });
 
 test("the time of a part ends to the millisecond", async (t) => {

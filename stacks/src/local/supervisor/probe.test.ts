@@ -10,7 +10,7 @@ import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { createTestAuthority } from "../../testing/certificates.ts";
-import { askProbes } from "./probe.ts";
+import { askProbes, askReasons } from "./probe.ts";
 
 async function serve(t: TestContext, answer: RequestListener, path?: string): Promise<number> {
   const server = createServer(answer);
@@ -78,6 +78,31 @@ test("an endless body does not matter", async (t) => {
     response.write("the first of many");
   });
   assert.equal(await askProbes([{ kind: "http", url: `http://127.0.0.1:${port}/`, expect: "200" }]), true);
+});
+
+test("why a proxy is not ready comes from its answer, if it is one of a proxy", async (t) => {
+  const answers: Readonly<Record<string, readonly [status: number, body: string]>> = {
+    "/one": [503, '{"status":"not-ready","reasons":["WORKLOAD_UNREACHABLE"]}'],
+    "/two": [503, '{"status":"not-ready","reasons":["KEY_UNAVAILABLE","WORKLOAD_UNREACHABLE"]}'],
+    "/ready": [200, '{"reasons":["WORKLOAD_UNREACHABLE"]}'],
+    "/none": [503, '{"status":"not-ready","reasons":[]}'],
+    "/words": [503, '{"reasons":["\\u001b[2Jgone"]}'],
+    "/numbers": [503, '{"reasons":[1]}'],
+    "/null": [503, "null"],
+    "/text": [503, "not JSON"],
+    "/long": [503, `{"reasons":["A"]}${" ".repeat(5000)}`],
+  };
+  const port = await serve(t, (request, response) => {
+    const [status, body] = answers[request.url ?? ""] ?? [404, ""];
+    response.writeHead(status).end(body);
+  });
+  const ask = (path: string) => askReasons(`http://127.0.0.1:${port}${path}`);
+  assert.deepEqual(await ask("/one"), ["WORKLOAD_UNREACHABLE"]);
+  assert.deepEqual(await ask("/two"), ["KEY_UNAVAILABLE", "WORKLOAD_UNREACHABLE"]);
+  for (const path of ["/ready", "/none", "/words", "/numbers", "/null", "/text", "/long"]) {
+    assert.equal(await ask(path), undefined, path);
+  }
+  assert.equal(await askReasons("http://127.0.0.1:1/one"), undefined);
 });
 
 test("TCP and socket probes succeed where somebody listens", async (t) => {
