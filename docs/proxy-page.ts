@@ -56,7 +56,12 @@ const EVENTS: readonly (readonly [event: string, level: string, meaning: string]
     "the same for what the workload asks at its own socket, without anything of the data",
   ],
   ["log-lines-dropped", "warn", "whoever reads the log is too slow; requests do not wait for it"],
-  ["stopped", "info", "everything in flight is finished, the process ends"],
+  [
+    "stop-deadline",
+    "warn",
+    "the time for requests in flight is over: those that go on are cut, and are logged as given up",
+  ],
+  ["stopped", "info", "nothing is in flight any more, the process ends"],
 ];
 
 /** What `/metrics` has of ours, beside the usual ones of a Node process. `docs/proxy-page.test.ts` asks a running proxy. */
@@ -149,7 +154,7 @@ With TLS it is version 1.2 or 1.3, and HTTP/2 or HTTP/1.1 as the client likes. R
 
 With \`POLARIS_PROXY_CORS_ORIGINS\` the proxy answers preflight requests itself, with status 204, for all methods that it forwards and the
 headers that the page asked for; browsers may remember that for ten minutes. Answers to pages of these origins get
-\`Access-Control-Allow-Origin\`, and may show their \`${ERROR_HEADER}\`; what the workload says with the same headers is dropped. Cookies are never
+\`Access-Control-Allow-Origin\`, and may show their \`${ERROR_HEADER}\`; of the workload's own CORS headers only \`Access-Control-Expose-Headers\` goes on. Cookies are never
 part of it: there is no \`Access-Control-Allow-Credentials\`. A page of another origin gets its answer without these headers, so its
 browser keeps it from the page; that protects users of browsers, not the endpoint.
 
@@ -162,7 +167,11 @@ whole, since nothing of an envelope is authentic before its end: this is what \`
 - More than the proxy takes on at a time (connections, requests, sealed bodies, private key operations): 503 \`OVERLOADED\` with
   \`Retry-After: 1\`. Without a key it is 503 \`KEY_UNAVAILABLE\` with \`Retry-After: 5\`.
 - A client that is too slow: 408, \`REQUEST_TIMEOUT\` for a body. One that does not take its answer is cut off.
-- A sealed request that is too long: 413 \`BODY_TOO_LARGE\`; a sealed answer: 502. A header that is too long: 431.
+- A sealed request that is too long: 413 \`BODY_TOO_LARGE\`; a sealed answer: 502. A header that is too long: 431; over
+  HTTP/2 the stream is reset, without an answer and a line.
+- Connections up to 64 beyond the limit get that answer, those beyond are cut without one. The proxy's own documents have 64 places
+  of their own, and \`health\` needs none.
+- Trailers of answers are passed on, trailers of requests are dropped, as HTTP allows (RFC 9110, section 6.5.2).
 - A request that names a key which the proxy does not have: 422 \`KEY_UNKNOWN\`, before any private operation. The client has to ask for the key anew.
 
 ## Other protocols

@@ -244,7 +244,7 @@ for (const kind of ["web worker", "service worker"] as const) {
         const { Worker, navigator } = globalThis as unknown as PageScope;
         const { port1, port2 } = new MessageChannel();
         const answer = new Promise<WorkerAnswer>((resolve) => {
-          port1.addEventListener("message", (event) => resolve((event as MessageEvent).data as WorkerAnswer));
+          port1.addEventListener("message", (event) => resolve(event.data as WorkerAnswer));
           port1.start();
         });
         if (kind === "service worker") await navigator.serviceWorker.register("/worker.js");
