@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import { test } from "node:test";
 import { createContainerKeyProvider } from "../testing/golden-vectors.ts";
 import { assertAlive, get, logLines, readProblem, request } from "../testing/proxy-answers.ts";

@@ -64,7 +64,8 @@ export async function fuzzProxy(durationMs: number, seed: number): Promise<FuzzR
   let forwardedCount = 0;
 
   const workload = createServer((request, response) => {
-    forwardedCount += 1;const own = Object.keys(request.headers).filter((name) => name.startsWith("polaris-"));
+    forwardedCount += 1;
+    const own = Object.keys(request.headers).filter((name) => name.startsWith("polaris-"));
     if (own.length > 0) findings.push(`the workload got the proxy's own fields: ${own.join(", ")}`);
     request.resume();
     response.writeHead(WORKLOAD_STATUS, { "content-type": "text/plain" }).end("ok");
