@@ -217,26 +217,6 @@ test("requests above the limit are refused, but for the proxy's own routes, unti
   assert.deepEqual(lines.slice(0, 2), Array(2).fill("error request 503 OVERLOADED"));
 });
 
-test("the proxy's own documents have places of their own, and health needs none", async () => {
-  const container = await createContainerKeyProvider();
-  const { promise: never } = Promise.withResolvers<never>();
-  await using workload = await startWorkload();
-  await using proxy = await startWatched(
-    workload.url,
-    {},
-    { keys: { ...container, publicKey: () => never } },
-  );
-  const waiting = Array.from({ length: 64 }, () =>
-    openRaw(proxy.port).send(get("/polaris-container/publicKey")),
-  );
-  await untilMetric(proxy, "requests_in_flight", 64);
-  assertOverloaded(await sendRaw(proxy.port, get("/polaris-container/publicKey")));
-  await assertAlive(proxy);
-  assert.equal((await sendRaw(proxy.port, get("/"))).status, 200);
-  for (const connection of waiting) connection.reset();
-  await untilMetric(proxy, "requests_in_flight", 0);
-});
-
 test(
   "a request that is refused for its body gets to its answer while it still sends",
   { timeout: 20_000 },
