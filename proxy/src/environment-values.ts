@@ -107,7 +107,7 @@ function parseOrigin(text: string, protocols: readonly string[]): string | undef
 }
 
 /** The longest path of a Unix socket that every system takes (`sun_path` has 104 bytes on macOS, 108 on Linux). */
-const MAX_SOCKET_PATH_BYTES = 103;
+export const MAX_SOCKET_PATH_BYTES = 103;
 
 export function socketPath() {
   return codecOf<string>({

@@ -21,7 +21,7 @@ export type EncryptionMode = (typeof ENCRYPTION_MODES)[number];
 export const LOG_LEVELS = ["trace", "debug", "info", "warn", "error", "fatal", "silent"] as const;
 export type LogLevel = (typeof LOG_LEVELS)[number];
 
-export const TLS_MODES = ["off", "attested", "files"] as const;
+const TLS_MODES = ["off", "attested", "files"] as const;
 
 /** Where the token of the machine lies when nobody says otherwise (Confidential Space, and the original). */
 const DEFAULT_TOKEN_FILE = "/run/container_launcher/attestation_verifier_claims_token";

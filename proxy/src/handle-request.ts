@@ -6,13 +6,11 @@ import type { ClientPresence } from "./client-presence.ts";
 import type { ProxyLimits } from "./environment.ts";
 import type { FieldLines } from "./field-lines.ts";
 import type { Workload } from "./forward.ts";
+import { KEY_DEADLINE_MS } from "./keys/key-provider.ts";
 import type { KeyProvider } from "./keys/key-provider.ts";
 import type { ReceivedRequest } from "./received-request.ts";
 import type { Traffic } from "./traffic.ts";
 import type { Means, WireFormat } from "./wire-format.ts";
-
-/** Longest that one request waits for its key. */
-const KEY_DEADLINE_MS = 10_000;
 
 /** To whom and how a request is answered. */
 export interface Answering {

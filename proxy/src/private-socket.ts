@@ -2,9 +2,7 @@ import { lstat, mkdir, rm } from "node:fs/promises";
 import { connect } from "node:net";
 import { dirname } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
-
-/** Bytes of `sun_path` without the terminating zero, on the platform that has fewest (macOS). */
-const MAX_SOCKET_PATH_BYTES = 103;
+import { MAX_SOCKET_PATH_BYTES } from "./environment-values.ts";
 
 /**
  * Makes a path free to listen on for this user alone: the last folder of it is ours and closed to everybody else, and a

@@ -16,8 +16,8 @@ export function isKnownMethod(method: string): boolean {
  * @throws {PolarisError} REQUEST_INVALID
  */
 export function checkFraming(request: ClientRequest): void {
-  if (!isKnownMethod(request.method ?? "")) throw invalid("the method is not one of HTTP");
   if (!("stream" in request)) checkHttp1(request);
+  else if (!isKnownMethod(request.method)) throw invalid("the method is not one of HTTP");
 }
 
 /** RFC 9112 §2.3 (version), §3.2 (host), §6.1 (transfer coding). */

@@ -5,14 +5,12 @@ import type { AttestationSource } from "./attestation.ts";
 import { sendWhole } from "./client-answer.ts";
 import type { Workload } from "./forward.ts";
 import type { Answering } from "./handle-request.ts";
+import { KEY_DEADLINE_MS } from "./keys/key-provider.ts";
 import { SYSTEM_METHODS } from "./problem.ts";
 import type { ReceivedRequest } from "./received-request.ts";
 
 /** Longest wait for what readiness depends on, so that the one who asks gets an answer. */
 const READY_DEADLINE_MS = 2_000;
-
-/** Longest wait for the key and for evidence. */
-const KEY_DEADLINE_MS = 10_000;
 
 export interface SystemContext extends AttestationSource {
   readonly workload: Workload;

@@ -4,6 +4,9 @@ import type { KeyOrigin } from "@polaris-cvm/sdk";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { OperationCounts } from "./operation-queue.ts";
 
+/** Longest that one request waits for its key, and for what it takes to show it. */
+export const KEY_DEADLINE_MS = 10_000;
+
 /** The public half of the key that clients seal to. */
 export interface ProviderPublicKey {
   /** SPKI in PEM, as clients get it. */
