@@ -4,7 +4,7 @@ import { departure } from "./client-presence.ts";
 import type { FieldLines } from "./field-lines.ts";
 import { breakConnection } from "./last-bytes.ts";
 import type { Traffic } from "./traffic.ts";
-import type { AnswerSink } from "./wire-format.ts";
+import type { AnswerHead, AnswerSink } from "./wire-format.ts";
 
 /** What `node:http` and `node:http2` have in common of a response, and what we use of it. */
 export interface ClientResponse {
@@ -17,77 +17,100 @@ export interface ClientResponse {
   addTrailers(trailers: OutgoingHttpHeaders): void;
   write(chunk: Buffer): boolean;
   end(): unknown;
-  end(body: string): unknown;
+  end(body: string | Buffer): unknown;
   setTimeout(timeoutMs: number): unknown;
   on(event: "close" | "timeout", callback: () => void): unknown;
   once(event: "close" | "drain", callback: () => void): unknown;
   destroy(error?: Error): unknown;
 }
 
-/**
- * Sends an answer to the client as it comes, at the client's pace.
- *
- * @param ownLines  fields of the proxy that the answer gets besides
- * @param idleTimeoutMs  longest time that a client takes nothing of what waits for it; then it is cut off
- */
-export function createClientSink(
-  response: ClientResponse,
-  ownLines: FieldLines,
-  traffic: Traffic,
-  idleTimeoutMs: number,
-): AnswerSink {
-  let hasBody = true;
-  let isWatched = false;
-  let headWaits = false;
+/** Sends an answer to the client as it comes, at the client's pace. */
+export class ClientSink implements AnswerSink {
+  readonly #response: ClientResponse;
+  readonly #ownLines: FieldLines;
+  readonly #traffic: Traffic;
+  readonly #idleTimeoutMs: number;
+  #hasBody = true;
+  #isWatched = false;
+  /** The head waits, and with it the first of the body, until all that has come together can go together. */
+  #isHolding = false;
+  #first: Buffer | undefined;
 
-  /** Node keeps a head back until there is some of the body, which a stream of events may not have for long. */
-  function sendHead(): void {
-    if (headWaits) response.flushHeaders?.();
+  /**
+   * @param ownLines  fields of the proxy that the answer gets besides
+   * @param idleTimeoutMs  longest time that a client takes nothing of what waits for it; then it is cut off
+   */
+  constructor(response: ClientResponse, ownLines: FieldLines, traffic: Traffic, idleTimeoutMs: number) {
+    this.#response = response;
+    this.#ownLines = ownLines;
+    this.#traffic = traffic;
+    this.#idleTimeoutMs = idleTimeoutMs;
+  }
+
+  interim(status: number, fieldLines: FieldLines): void {
+    sendInterim(this.#response, status, fieldLines);
+  }
+
+  head({ status, fieldLines, hasBody }: AnswerHead): void {
+    this.#hasBody = hasBody;
+    let lines = this.#ownLines.length === 0 ? fieldLines : [...fieldLines, ...this.#ownLines];
+    // Node knows that 204 and 304 have no body; 205 has to say so (RFC 9110 §15.3.6).
+    if (status === 205) lines = [...lines, "content-length", "0"];
+    this.#response.writeHead(status, lines);
+    this.#isHolding = true;
+    process.nextTick(sendHeld, this);
+  }
+
+  data(chunk: Buffer, resume: () => void): boolean {
+    if (!this.#hasBody) return true;
+    this.#traffic.bytesOut += chunk.length;
+    if (this.#isHolding) {
+      if (this.#first === undefined) {
+        this.#first = chunk;
+        return true;
+      }
+      this.sendHeld();
+    }
+    if (this.#response.write(chunk)) return true;
+    this.#watch();
+    this.#response.once("drain", resume);
+    return false;
+  }
+
+  end(trailers: FieldLines): void {
+    this.#isHolding = false;
+    if (trailers.length > 0) this.#response.addTrailers(toHeaderObject(trailers));
+    if (this.#first === undefined) this.#response.end();
+    else this.#response.end(this.#first);
+    if (this.#response.writableLength > 0) this.#watch();
+  }
+
+  /** Node would keep a head back until there is some of the body, which a stream of events may not have for long. */
+  sendHeld(): void {
+    if (!this.#isHolding) return;
+    this.#isHolding = false;
+    const first = this.#first;
+    this.#first = undefined;
+    if (first === undefined) this.#response.flushHeaders?.();
+    else if (!this.#response.write(first)) this.#watch();
   }
 
   /** From the first time that the client is behind. */
-  function watch(): void {
-    if (!isWatched) cutWhenIdle(response, idleTimeoutMs);
-    isWatched = true;
+  #watch(): void {
+    if (!this.#isWatched) cutWhenIdle(this.#response, this.#idleTimeoutMs);
+    this.#isWatched = true;
   }
+}
 
-  return {
-    interim(status, fieldLines) {
-      sendInterim(response, status, fieldLines);
-    },
-    head(head) {
-      hasBody = head.hasBody;
-      let lines = ownLines.length === 0 ? head.fieldLines : [...head.fieldLines, ...ownLines];
-      // Node knows that 204 and 304 have no body; 205 has to say so (RFC 9110 §15.3.6).
-      if (head.status === 205) lines = [...lines, "content-length", "0"];
-      response.writeHead(head.status, lines);
-      headWaits = true;
-      // Not at once: what has come together goes on together.
-      process.nextTick(sendHead);
-    },
-    data(chunk, resume) {
-      if (!hasBody) return true;
-      headWaits = false;
-      traffic.bytesOut += chunk.length;
-      if (response.write(chunk)) return true;
-      watch();
-      response.once("drain", resume);
-      return false;
-    },
-    end(trailers) {
-      headWaits = false;
-      if (trailers.length > 0) response.addTrailers(toHeaderObject(trailers));
-      response.end();
-      if (response.writableLength > 0) watch();
-    },
-  };
+function sendHeld(sink: ClientSink): void {
+  sink.sendHeld();
 }
 
 /**
  * Sends an answer of the proxy's own.
  *
  * @param body  absent where HTTP has none
- * @param idleTimeoutMs  as for {@link createClientSink}
+ * @param idleTimeoutMs  as for {@link ClientSink}
  */
 export function sendWhole(
   response: ClientResponse,

@@ -31,15 +31,16 @@ export interface Workload {
   /**
    * Sends one request and gives the answer to a sink, both as they come.
    *
-   * Rejects with REQUEST_INVALID, REQUEST_TIMEOUT, ROUTE_NOT_FOUND, WORKLOAD_UNREACHABLE, WORKLOAD_TIMEOUT,
-   * WORKLOAD_RESPONSE_INVALID, what the sink throws, or because the client has left.
+   * @throws {PolarisError} at once: REQUEST_INVALID, ROUTE_NOT_FOUND
+   * Rejects with REQUEST_TIMEOUT, WORKLOAD_UNREACHABLE, WORKLOAD_TIMEOUT, WORKLOAD_RESPONSE_INVALID, what the sink
+   * throws, or because the client has left.
    */
   forward(request: ClearRequest, sink: AnswerSink, forwarding: Forwarding): Promise<void>;
   /**
    * Asks the workload for another protocol.
    *
    * @param protocol  value of `Upgrade`
-   * Rejects as {@link forward} does.
+   * Rejects with all that {@link forward} throws or rejects with.
    */
   upgrade(request: ClearRequest, protocol: string, forwarding: Forwarding): Promise<WorkloadUpgrade>;
   /** Resolves if the workload is ready for requests; rejects with WORKLOAD_UNREACHABLE. */
@@ -85,9 +86,8 @@ export function createWorkload(
   }
 
   return {
-    // Async, so that what toOptions throws is a rejection.
-    async forward(request, sink, forwarding) {
-      await passAnswer(pool, toOptions(request, forwarding), sink, forwarding.client, filterAnswer);
+    forward(request, sink, forwarding) {
+      return passAnswer(pool, toOptions(request, forwarding), sink, forwarding.client, filterAnswer);
     },
     async upgrade(request, protocol, forwarding) {
       const options = { ...toOptions(request, forwarding), upgrade: protocol };

@@ -1,24 +1,21 @@
 import { PolarisError, isPolarisError } from "@polaris-cvm/sdk/errors";
 import type { BodyMemory } from "./body-memory.ts";
-import { createClientSink } from "./client-answer.ts";
+import { ClientSink } from "./client-answer.ts";
 import type { ClientResponse } from "./client-answer.ts";
 import type { ClientPresence } from "./client-presence.ts";
 import type { ProxyLimits } from "./environment.ts";
 import type { FieldLines } from "./field-lines.ts";
-import type { Workload } from "./forward.ts";
+import type { Forwarding, Workload } from "./forward.ts";
 import { KEY_DEADLINE_MS } from "./keys/key-provider.ts";
 import type { KeyProvider } from "./keys/key-provider.ts";
 import type { ReceivedRequest } from "./received-request.ts";
-import type { Traffic } from "./traffic.ts";
-import type { Means, WireFormat } from "./wire-format.ts";
+import type { AnswerSink, Exchange, Means, WireFormat } from "./wire-format.ts";
 
 /** To whom and how a request is answered. */
-export interface Answering {
+export interface Answering extends Forwarding {
   readonly response: ClientResponse;
   /** Fields of the proxy that every answer gets. */
   readonly ownLines: FieldLines;
-  readonly client: ClientPresence;
-  readonly traffic: Traffic;
 }
 
 export interface ProxyContext {
@@ -32,35 +29,45 @@ export interface ProxyContext {
 /**
  * The path of a request through the proxy: open → forward → seal. What is not sealed streams through.
  *
- * @throws {PolarisError} with an HTTP status; nothing has been sent then, unless the answer had begun
+ * Rejects, or throws at once, with a PolarisError with an HTTP status; nothing has been sent then, unless the answer had
+ * begun.
  */
-export async function handleRequest(
-  { wire, keys, workload, memory, limits }: ProxyContext,
+export function handleRequest(
+  context: ProxyContext,
   received: ReceivedRequest,
   answering: Answering,
 ): Promise<void> {
   checkNoUpgrade(received);
-  const { response, ownLines, client, traffic } = answering;
-  const exchange = wire.admit(received.headers);
-  const sink = createClientSink(response, ownLines, traffic, limits.idleTimeoutMs);
-  const forwarding = { client, peerAddress: received.peerAddress, traffic };
-  if (exchange.isClear) return await workload.forward(received, sink, forwarding);
+  const { response, ownLines, traffic } = answering;
+  const exchange = context.wire.admit(received.headers);
+  const sink = new ClientSink(response, ownLines, traffic, context.limits.idleTimeoutMs);
+  return exchange.isClear
+    ? context.workload.forward(received, sink, answering)
+    : handleSealed(context, exchange, received, sink, answering);
+}
 
+async function handleSealed(
+  { keys, workload, memory }: ProxyContext,
+  exchange: Exchange,
+  received: ReceivedRequest,
+  sink: AnswerSink,
+  answering: Answering,
+): Promise<void> {
   const share = memory.share();
   // A sealed answer is in memory until the client has taken it.
-  response.on("close", () => share.giveBack());
+  answering.response.on("close", () => share.giveBack());
   const means: Means = {
-    unwrap: createUnwrap(keys, client),
+    unwrap: createUnwrap(keys, answering.client),
     async readBody(body) {
       const bytes = await share.readBody(body, received.headers["content-length"]);
-      traffic.bytesIn = bytes.length;
+      answering.traffic.bytesIn = bytes.length;
       return bytes;
     },
     take: (byteCount) => share.take(byteCount),
   };
   try {
     const clear = await exchange.open(received, means);
-    await workload.forward(clear, exchange.seal(sink, means), forwarding);
+    await workload.forward(clear, exchange.seal(sink, means), answering);
   } catch (error) {
     share.giveBack();
     throw error;

@@ -54,6 +54,16 @@ export interface Listener {
   cut(): void;
 }
 
+/** A connection of a client that can be answered. */
+interface Connection {
+  /** Beyond the limit: whatever it asks for, the answer says so. */
+  readonly isExcess: boolean;
+  /** The last response of HTTP/1 on it: what the parser refuses belongs to its request, or comes behind it. */
+  latest: ServerResponse | undefined;
+  /** Bytes came that are no request. */
+  isRefused: boolean;
+}
+
 export function createListener(
   limits: ProxyLimits,
   tls: TlsIdentity | undefined,
@@ -61,13 +71,9 @@ export function createListener(
 ): Listener {
   /** TCP connections, also those that are still to speak TLS. */
   const accepted = new Set<Socket>();
-  /** Connections of clients that can be answered. */
-  const open = new Set<Socket>();
+  const open = new Map<Duplex, Connection>();
   const sessions = new Set<ServerHttp2Session>();
-  const excess = new WeakSet<Duplex | Http2Session>();
-  /** The last response on each connection of HTTP/1: what the parser refuses belongs to its request, or comes behind it. */
-  const latest = new WeakMap<Duplex, ServerResponse>();
-  const refused = new WeakSet<Duplex>();
+  const excessSessions = new WeakSet<Http2Session>();
 
   const http1 = {
     maxHeaderSize: limits.maxHeaderBytes,
@@ -81,7 +87,7 @@ export function createListener(
     connectionsCheckingInterval: Math.min(CONNECTION_CHECK_MS, limits.headersTimeoutMs),
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
     shouldUpgradeCallback: (request: IncomingMessage) =>
-      !excess.has(request.socket) && events.takesUpgrade(request),
+      open.get(request.socket)?.isExcess !== true && events.takesUpgrade(request),
   };
   const server =
     tls === undefined
@@ -106,12 +112,13 @@ export function createListener(
   function answer(request: ClientRequest, response: ClientResponse): void {
     if ("stream" in request) {
       const { session } = request.stream;
-      const isExcess = session !== undefined && excess.has(session);
+      const isExcess = session !== undefined && excessSessions.has(session);
       if (isExcess) response.on("close", () => session.close());
       events.request(request, response, isExcess);
     } else {
-      latest.set(request.socket, response as ServerResponse);
-      events.request(request, response, excess.has(request.socket));
+      const connection = open.get(request.socket);
+      if (connection !== undefined) connection.latest = response as ServerResponse;
+      events.request(request, response, connection?.isExcess === true);
     }
   }
   server.on("request", answer);
@@ -130,8 +137,8 @@ export function createListener(
     socket.once("close", () => accepted.delete(socket));
   });
   server.on(tls === undefined ? "connection" : "secureConnection", (socket: Socket) => {
-    open.add(socket);
-    if (open.size > limits.maxConnections) excess.add(socket);
+    const isExcess = open.size >= limits.maxConnections;
+    open.set(socket, { isExcess, latest: undefined, isRefused: false });
     socket.once("close", () => open.delete(socket));
   });
   server.on("session", (session: ServerHttp2Session) => {
@@ -140,19 +147,20 @@ export function createListener(
     // What one stream does wrong has ended that stream; the session's own errors end the session.
     session.on("error", () => undefined);
     // Its connection is counted after this.
-    if (open.size >= limits.maxConnections) excess.add(session);
+    if (open.size >= limits.maxConnections) excessSessions.add(session);
     closeWhenIdle(session, limits.headersTimeoutMs);
   });
 
   server.on("clientError", (error: NodeJS.ErrnoException, socket: Duplex) => {
+    const connection = open.get(socket);
     // Whatever comes behind bytes that were refused is thrown away.
-    if (refused.has(socket)) return;
-    refused.add(socket);
-    const response = latest.get(socket);
+    if (connection?.isRefused === true) return;
+    if (connection !== undefined) connection.isRefused = true;
+    const response = connection?.latest;
     const isInBody = response?.req.complete === false;
     // A client that ends in the middle of a body has left; whatever else is wrong, it may be told.
     const hasLeft = error.code === "ECONNRESET" || (isInBody && error.code === "HPE_INVALID_EOF_STATE");
-    if (hasLeft || !socket.writable || !open.has(socket as Socket)) {
+    if (hasLeft || !socket.writable || connection === undefined) {
       socket.destroy();
     } else if (response === undefined || (response.closed && !isInBody)) {
       refuse(socket, error);
@@ -191,7 +199,7 @@ export function createListener(
       clearInterval(sweep);
     },
     cut() {
-      for (const socket of [...open, ...accepted]) socket.destroy();
+      for (const socket of [...open.keys(), ...accepted]) socket.destroy();
     },
   };
 }

@@ -8,9 +8,9 @@ export interface LogFields {
   readonly event: string;
   readonly requestId?: string;
   /** Of W3C Trace Context: 32 lower-case hex digits, nothing else. */
-  readonly traceId?: string;
+  readonly traceId?: string | undefined;
   readonly method?: string;
-  readonly status?: number;
+  readonly status?: number | undefined;
   readonly durationMs?: number;
   /** Bytes of the body as received and as sent, without headers. */
   readonly bytesIn?: number;
@@ -18,15 +18,15 @@ export interface LogFields {
   readonly keyProvider?: string;
   readonly keyId?: string;
   readonly port?: number;
-  readonly code?: string;
+  readonly code?: string | undefined;
   /** {@link describeFailure} of a fault of ours. */
-  readonly reason?: string;
+  readonly reason?: string | undefined;
   /** Lines that nobody took in time. */
   readonly droppedLines?: number;
 }
 
 /** What the proxy writes; the other levels of {@link LogLevel} only set how much of it. */
-type LineLevel = "debug" | "info" | "warn" | "error";
+export type LineLevel = "debug" | "info" | "warn" | "error";
 
 export interface ProxyLog extends Record<LineLevel, (fields: LogFields) => void> {
   /** Writes what still waits, before it returns: for the end of the process. */

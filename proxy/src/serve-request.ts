@@ -9,7 +9,7 @@ import type { ProxyLimits } from "./environment.ts";
 import { handleRequest } from "./handle-request.ts";
 import type { ProxyContext } from "./handle-request.ts";
 import { describeFailure } from "./log.ts";
-import type { LogFields, ProxyLog } from "./log.ts";
+import type { LineLevel, ProxyLog } from "./log.ts";
 import type { ProxyMetrics } from "./metrics.ts";
 import { describeProblem, sendProblem } from "./problem.ts";
 import type { Problem } from "./problem.ts";
@@ -91,7 +91,7 @@ export function createServing(context: ServingContext): Serving {
         runningCounts[place] -= 1;
         const durationMs = Math.round((performance.now() - startedMs) * 10) / 10;
         metrics?.requestEnded(outcome.status, outcome.failure?.problem.code, durationMs, traffic);
-        logOutcome(log, received, outcome, { requestId, durationMs, ...traffic });
+        logOutcome(log, received, outcome, requestId, durationMs, traffic);
       },
     };
   }
@@ -108,7 +108,9 @@ export function createServing(context: ServingContext): Serving {
         if (!isFinished(response)) client.leave();
       });
       const ownLines = cors.answerLines(received.headers);
-      const answering = { response, ownLines, client, traffic: running.traffic };
+      const { traffic } = running;
+      const { peerAddress } = received;
+      const answering = { response, ownLines, client, peerAddress, traffic };
       let isLast = isExcess;
       try {
         if (isExcess) throw new PolarisError("OVERLOADED", "more connections than the limit");
@@ -141,25 +143,31 @@ function isFinished(response: ClientResponse): boolean {
   return isHttp2(response) ? response.writableEnded : (response as ServerResponse).writableFinished;
 }
 
-type RunningFacts = Required<Pick<LogFields, "requestId" | "durationMs" | "bytesIn" | "bytesOut">>;
-
 function logOutcome(
   log: ProxyLog,
   { method, target, headers }: ReceivedRequest,
   { status, hasLeft, failure }: Outcome,
-  running: RunningFacts,
+  requestId: string,
+  durationMs: number,
+  { bytesIn, bytesOut }: Traffic,
 ): void {
-  const traceId = readTraceId(headers);
-  const facts = { method, ...running, ...(traceId !== undefined && { traceId }) };
-  if (hasLeft) {
-    log.info({ event: "request-given-up", ...facts });
-  } else if (failure === undefined) {
-    const write = isProbeTarget(target) ? log.debug : log.info;
-    write({ event: "request", status, ...facts });
-  } else if (status < 500) {
-    log.warn({ event: "request", status, code: failure.problem.code, ...facts });
-  } else {
-    const reason = describeFailure(failure.error);
-    log.error({ event: "request", status, code: failure.problem.code, ...facts, reason });
-  }
+  const level = hasLeft ? "info" : chooseLevel(target, status, failure !== undefined);
+  // One literal and no spread: this happens for every request, and adding fields one by one takes many times as long.
+  log[level]({
+    event: hasLeft ? "request-given-up" : "request",
+    requestId,
+    traceId: readTraceId(headers),
+    method,
+    status: hasLeft ? undefined : status,
+    durationMs,
+    bytesIn,
+    bytesOut,
+    code: hasLeft ? undefined : failure?.problem.code,
+    reason: level === "error" ? describeFailure(failure?.error) : undefined,
+  });
+}
+
+function chooseLevel(target: string, status: number, hasFailed: boolean): LineLevel {
+  if (hasFailed) return status < 500 ? "warn" : "error";
+  return isProbeTarget(target) ? "debug" : "info";
 }

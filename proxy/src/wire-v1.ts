@@ -54,10 +54,7 @@ export function createWireV1({ encryption, headerNames, limits }: WireV1Settings
           return responseKey === undefined ? request : askForPlainCoding(request);
         },
         seal(client, means) {
-          const uncached: AnswerSink = {
-            ...client,
-            head: (head) => client.head({ ...head, fieldLines: forbidCaching(head.fieldLines) }),
-          };
+          const uncached = withoutCaching(client);
           if (responseKey === undefined) return uncached;
           return createSealingSink(
             uncached,
@@ -162,8 +159,16 @@ function askForPlainCoding(request: ClearRequest): ClearRequest {
 const CACHING_FIELDS = new Set(["cache-control", "expires", "pragma"]);
 
 /** All sealed requests have the same URL: what one client gets must never be another one's answer. */
-function forbidCaching(fieldLines: FieldLines): FieldLines {
-  return [...withoutFields(fieldLines, CACHING_FIELDS), "cache-control", "no-store"];
+function withoutCaching(client: AnswerSink): AnswerSink {
+  return {
+    interim: (status, fieldLines) => client.interim(status, fieldLines),
+    head(head) {
+      const others = withoutFields(head.fieldLines, CACHING_FIELDS);
+      client.head({ ...head, fieldLines: [...others, "cache-control", "no-store"] });
+    },
+    data: (chunk, resume) => client.data(chunk, resume),
+    end: (trailers) => client.end(trailers),
+  };
 }
 
 const INNER_BODY_FIELDS = new Set(["content-encoding", "content-length"]);

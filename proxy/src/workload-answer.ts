@@ -37,34 +37,63 @@ export function passAnswer(
   filter: FieldFilter,
 ): Promise<void> {
   return new Promise((resolve, reject) => {
-    let hasHead = false;
-
-    pool.dispatch(options, {
-      onRequestStart(controller) {
-        client.onLeave(() => controller.abort(departure()));
-      },
-      onResponseStart(controller, status) {
-        const lines = readRawLines(controller.rawHeaders);
-        if (status < 200) {
-          sink.interim(status, filter(lines));
-          return;
-        }
-        hasHead = true;
-        sink.head(toHead(options.method, status, filter(lines)));
-      },
-      onResponseData(controller, chunk) {
-        if (!sink.data(chunk, () => controller.resume())) controller.pause();
-      },
-      onResponseEnd(controller) {
-        const trailers = readRawLines(controller.rawTrailers);
-        sink.end(trailers.length === 0 ? trailers : filterTrailers(trailers));
-        resolve();
-      },
-      onResponseError(_controller, error) {
-        reject(client.hasLeft ? departure() : toWorkloadError(error, hasHead));
-      },
-    });
+    pool.dispatch(options, new AnswerPassage(options.method, sink, client, filter, resolve, reject));
   });
+}
+
+/** What undici calls while one answer comes in. A class, because five new functions a request would cost more. */
+class AnswerPassage implements Dispatcher.DispatchHandler {
+  readonly #method: string;
+  readonly #sink: AnswerSink;
+  readonly #client: ClientPresence;
+  readonly #filter: FieldFilter;
+  readonly #resolve: () => void;
+  readonly #reject: (error: unknown) => void;
+  #hasHead = false;
+
+  constructor(
+    method: string,
+    sink: AnswerSink,
+    client: ClientPresence,
+    filter: FieldFilter,
+    resolve: () => void,
+    reject: (error: unknown) => void,
+  ) {
+    this.#method = method;
+    this.#sink = sink;
+    this.#client = client;
+    this.#filter = filter;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#client.onLeave(() => controller.abort(departure()));
+  }
+
+  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
+    const lines = this.#filter(readRawLines(controller.rawHeaders));
+    if (status < 200) {
+      this.#sink.interim(status, lines);
+      return;
+    }
+    this.#hasHead = true;
+    this.#sink.head(toHead(this.#method, status, lines));
+  }
+
+  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    if (!this.#sink.data(chunk, () => controller.resume())) controller.pause();
+  }
+
+  onResponseEnd(controller: Dispatcher.DispatchController): void {
+    const trailers = readRawLines(controller.rawTrailers);
+    this.#sink.end(trailers.length === 0 ? trailers : filterTrailers(trailers));
+    this.#resolve();
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: unknown): void {
+    this.#reject(this.#client.hasLeft ? departure() : toWorkloadError(error, this.#hasHead));
+  }
 }
 
 function toHead(method: string, status: number, fieldLines: FieldLines): AnswerHead {
