@@ -16,8 +16,8 @@ const MAY_IMPORT: Readonly<Record<string, RegExp>> = {
   proxy: /^(node:|undici$|prom-client$|zod$|@polaris-cvm\/sdk($|\/))/,
   stacks: /^(node:|zod$|yaml$|jose$|@polaris-cvm\/(sdk($|\/)|images\/|proxy\/environment$))/,
   "stacks/src/local/trust": /^(node:|zod$|jose$|@marcbachmann\/cel-js$|@polaris-cvm\/sdk\/errors$)/,
-  images: /^(node:|@polaris-cvm\/sdk($|\/))/,
-  cli: /^(node:|commander$|inquirer$|@polaris-cvm\/(sdk|stacks)($|\/))/,
+  images: /^(node:|zod$|undici$|esbuild$|fflate$|@polaris-cvm\/sdk($|\/))/,
+  cli: /^(node:|commander$|inquirer$|@polaris-cvm\/(sdk|stacks|images)($|\/))/,
 };
 
 interface Import {

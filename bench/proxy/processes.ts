@@ -1,17 +1,15 @@
 import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { open, readFile } from "node:fs/promises";
+import { open, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout as wait } from "node:timers/promises";
-import { fileURLToPath } from "node:url";
+import { bundleProxy } from "@polaris-cvm/images/proxy-bundle.ts";
 import { PROXY_NODE_FLAGS } from "@polaris-cvm/proxy/environment";
 import type { Bench } from "../measure.ts";
 import { endOnAbort } from "../run-node.ts";
 import type { Job, OutcomeOf } from "./jobs.ts";
 import type { RsaJob } from "./rsa-reference.ts";
-
-const POLARIS_PROXY = fileURLToPath(new URL("../../proxy/bin/polaris-proxy.js", import.meta.url));
 
 /** Longest start of a process: making an RSA key takes its time. */
 const START_LIMIT_MS = 30_000;
@@ -63,8 +61,7 @@ export async function startRsaReference(bench: Bench): Promise<RsaReference> {
 }
 
 /**
- * Starts our proxy as `polaris deploy` does (flags of Node, compile cache), with a key of its own and logging as it is by
- * default, to a file.
+ * Starts our proxy as its image does, from one file, with a key of its own and logging as it is by default, to a file.
  *
  * @param encryption  of both directions
  */
@@ -83,7 +80,7 @@ export async function startPolarisProxy(
     POLARIS_PROXY_ENCRYPT_REQUESTS: encryption,
     POLARIS_PROXY_ENCRYPT_RESPONSES: encryption,
   };
-  const child = spawn(process.execPath, [...PROXY_NODE_FLAGS, POLARIS_PROXY], {
+  const child = spawn(process.execPath, [...PROXY_NODE_FLAGS, await bundle(bench)], {
     env: environment,
     detached: true,
     stdio: ["ignore", log.fd, "pipe"],
@@ -96,6 +93,13 @@ export async function startPolarisProxy(
     await started[Symbol.asyncDispose]();
     throw error;
   }
+}
+
+async function bundle({ tempDir }: Bench): Promise<string> {
+  const path = join(tempDir, "polaris-proxy.mjs");
+  const { code } = await bundleProxy();
+  await writeFile(path, code);
+  return path;
 }
 
 /** The proxy says in its log where it listens. */

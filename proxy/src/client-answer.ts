@@ -58,7 +58,7 @@ export class ClientSink implements AnswerSink {
     if (status === 205) lines = [...lines, "content-length", "0"];
     this.#response.writeHead(status, lines);
     this.#isHolding = true;
-    process.nextTick(sendHeld, this);
+    hold(this);
   }
 
   data(chunk: Buffer, resume: () => void): boolean {
@@ -87,7 +87,7 @@ export class ClientSink implements AnswerSink {
 
   /** Node would keep a head back until there is some of the body, which a stream of events may not have for long. */
   sendHeld(): void {
-    if (!this.#isHolding) return;
+    if (!this.#isHolding || isCutOff(this.#response)) return;
     this.#isHolding = false;
     const first = this.#first;
     this.#first = undefined;
@@ -102,8 +102,17 @@ export class ClientSink implements AnswerSink {
   }
 }
 
-function sendHeld(sink: ClientSink): void {
-  sink.sendHeld();
+/** What waits until the loop has read all that had come: looked at once for all, for one look each costs more than the rest. */
+let holding: ClientSink[] = [];
+
+function hold(sink: ClientSink): void {
+  if (holding.push(sink) === 1) setImmediate(sendAllHeld);
+}
+
+function sendAllHeld(): void {
+  const sinks = holding;
+  holding = [];
+  for (const sink of sinks) sink.sendHeld();
 }
 
 /**
@@ -148,6 +157,10 @@ export function cutOff(response: ClientResponse): void {
   // An answer to HTTP/1.0 ends with the connection, so that the connection has to end in another way.
   if (req.httpVersion === "1.0" && socket !== null) breakConnection(socket);
   else response.destroy();
+}
+
+function isCutOff(response: ClientResponse): boolean {
+  return isHttp2(response) ? response.stream.destroyed : (response as ServerResponse).destroyed;
 }
 
 function sendInterim(response: ClientResponse, status: number, fieldLines: FieldLines): void {

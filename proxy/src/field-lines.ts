@@ -21,16 +21,11 @@ export type FieldFilter = (lines: FieldLines) => string[];
  */
 export function createFieldFilter(dropped: Iterable<string> = []): FieldFilter {
   const ending = new Set([...HOP_BY_HOP_HEADERS, ...dropped]);
-  /** By name as it was written: the same few come with every message, and to compare them anew costs the most here. */
-  const known = new Map<string, Verdict>();
+  /** Nearly every name can be told by its length or its first letter, for less than a look into the set takes. */
+  const endingLengths = new Set([...ending].map(({ length }) => length));
 
-  function judge(name: string): Verdict {
-    const lowerName = name.toLowerCase();
-    let verdict: Verdict = "goes on";
-    if (lowerName === "connection") verdict = "names others";
-    else if (ending.has(lowerName) || lowerName.startsWith(OWN_PREFIX)) verdict = "ends";
-    if (known.size < MAX_KNOWN_NAMES && name.length <= MAX_KNOWN_LENGTH) known.set(name, verdict);
-    return verdict;
+  function mayEnd(name: string): boolean {
+    return endingLengths.has(name.length) || (name.charCodeAt(0) | LETTER_CASE) === OWN_PREFIX.charCodeAt(0);
   }
 
   return (lines) => {
@@ -39,20 +34,18 @@ export function createFieldFilter(dropped: Iterable<string> = []): FieldFilter {
     for (let index = 0; index < lines.length; index += 2) {
       const name = lines[index] ?? "";
       const value = lines[index + 1] ?? "";
-      const verdict = known.get(name) ?? judge(name);
-      if (verdict === "goes on") kept.push(name, value);
-      else if (verdict === "names others") options = addConnectionOptions(options, value);
+      const lowerName = mayEnd(name) ? name.toLowerCase() : undefined;
+      if (lowerName === "connection") options = addConnectionOptions(options, value);
+      else if (lowerName === undefined || !(ending.has(lowerName) || lowerName.startsWith(OWN_PREFIX))) {
+        kept.push(name, value);
+      }
     }
     return options === undefined ? kept : withoutFields(kept, options);
   };
 }
 
-/** What becomes of a field; `names others`: ends, and says which others do. */
-type Verdict = "goes on" | "ends" | "names others";
-
-/** Names are anybody's to invent. */
-const MAX_KNOWN_NAMES = 256;
-const MAX_KNOWN_LENGTH = 64;
+/** The bit that upper and lower case of ASCII differ in. */
+const LETTER_CASE = 0x20;
 
 /** Names in `Connection`, if there are others than the two everyday ones. */
 function addConnectionOptions(known: Set<string> | undefined, value: string): Set<string> | undefined {
@@ -70,7 +63,10 @@ function addConnectionOptions(known: Set<string> | undefined, value: string): Se
 export function listFieldValues(lines: FieldLines, lowerName: string): string[] {
   const values: string[] = [];
   for (let index = 0; index < lines.length; index += 2) {
-    if (lines[index]?.toLowerCase() === lowerName) values.push(lines[index + 1] ?? "");
+    const name = lines[index] ?? "";
+    if (name.length === lowerName.length && name.toLowerCase() === lowerName) {
+      values.push(lines[index + 1] ?? "");
+    }
   }
   return values;
 }

@@ -1,6 +1,6 @@
 /** The proxy as a program: environment → key → server → listen, until it is told to stop. */
-import { readFile } from "node:fs/promises";
 import { isPolarisError } from "@polaris-cvm/sdk/errors";
+import manifest from "../package.json" with { type: "json" };
 import { checkEnvironment } from "./check-environment.ts";
 import { USAGE, parseCommandLine } from "./command-line.ts";
 import { loadConfig } from "./config.ts";
@@ -54,10 +54,8 @@ async function check(): Promise<void> {
   }
 }
 
-async function printVersion(): Promise<void> {
-  const manifest = await readFile(new URL("../package.json", import.meta.url), "utf8");
-  const { version } = JSON.parse(manifest) as { version: string };
-  process.stdout.write(`polaris-proxy ${version} (Node ${process.versions.node})\n`);
+function printVersion(): void {
+  process.stdout.write(`polaris-proxy ${manifest.version} (Node ${process.versions.node})\n`);
 }
 
 /** Finishes what is in flight; a second signal ends at once, as signals do. */
@@ -95,7 +93,7 @@ try {
       process.stdout.write(USAGE);
       break;
     case "version":
-      await printVersion();
+      printVersion();
       break;
   }
 } catch (error) {

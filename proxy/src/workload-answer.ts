@@ -109,7 +109,9 @@ function toHead(method: string, status: number, fieldLines: FieldLines): AnswerH
 /** undici hands the lines of HTTP/1.1 over as bytes. */
 export function readRawLines(rawLines: Dispatcher.DispatchController["rawHeaders"]): string[] {
   if (!Array.isArray(rawLines)) return [];
-  return rawLines.map((part) => (typeof part === "string" ? part : part.toString("latin1")));
+  const lines: string[] = [];
+  for (const part of rawLines) lines.push(typeof part === "string" ? part : part.toString("latin1"));
+  return lines;
 }
 
 const TIMEOUT_CODES = new Set(["UND_ERR_HEADERS_TIMEOUT", "UND_ERR_BODY_TIMEOUT"]);

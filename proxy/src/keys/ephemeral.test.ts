@@ -61,18 +61,18 @@ test("another key's name and a wrong length cost no private operation", async ()
   await assert.rejects(tooLong, { code: "ENVELOPE_OPEN_FAILED" });
 });
 
-test("one operation a core runs, a bounded number waits, more are refused, and who gives up makes room", async () => {
+test("two operations a core are begun, a bounded number waits, more are refused, and who gives up makes room", async () => {
   const bounded = await createContainerKeyProvider(6);
   const wrapped = wrap(Buffer.from("value"), GOLDEN_VECTORS.containerPublicKeyPem);
   const gone = new AbortController();
   const cores = availableParallelism();
-  const staying = Array.from({ length: cores + 3 }, () => bounded.unwrap(wrapped, undefined, NEVER));
+  const staying = Array.from({ length: 2 * cores + 3 }, () => bounded.unwrap(wrapped, undefined, NEVER));
   const leaving = Array.from({ length: 3 }, () => bounded.unwrap(wrapped, undefined, gone.signal));
-  assert.deepEqual(bounded.privateOperations(), { running: cores, waiting: 6 });
+  assert.deepEqual(bounded.privateOperations(), { running: 2 * cores, waiting: 6 });
   await assert.rejects(bounded.unwrap(wrapped, undefined, NEVER), { code: "OVERLOADED" });
 
   gone.abort();
-  assert.deepEqual(bounded.privateOperations(), { running: cores, waiting: 3 });
+  assert.deepEqual(bounded.privateOperations(), { running: 2 * cores, waiting: 3 });
   for (const left of leaving) await assert.rejects(left, { code: "OVERLOADED" });
   for (const value of await Promise.all(staying)) assert.equal(Buffer.from(value).toString(), "value");
   assert.deepEqual(bounded.privateOperations(), { running: 0, waiting: 0 });

@@ -34,7 +34,8 @@ export async function createEphemeralKeyProvider(maxQueuedUnwraps: number): Prom
 export function createMemoryKeyProvider(pkcs8: Uint8Array, maxQueuedUnwraps: number): KeyProvider {
   const publicKey = derivePublicKey(pkcs8);
   const threads = Array.from({ length: availableParallelism() }, () => createKeyThread(pkcs8));
-  const operations = createOperationQueue(threads, maxQueuedUnwraps);
+  // The next operation lies ready at each thread: it would wait for the event loop otherwise, and the core with it.
+  const operations = createOperationQueue([...threads, ...threads], maxQueuedUnwraps);
 
   return {
     kind: "ephemeral",

@@ -10,7 +10,7 @@ const NICENESS = 10;
 /** A private key in a thread of its own. */
 export interface KeyThread {
   /**
-   * Unwraps one value; call it again only after that. `undefined` for whatever is wrong with a ciphertext.
+   * Unwraps one value, after those that it has been given before. `undefined` for whatever is wrong with a ciphertext.
    *
    * Rejects with KEY_UNAVAILABLE if the thread is stopped.
    */
@@ -33,7 +33,8 @@ interface ThreadInput {
 export function createKeyThread(pkcs8: Uint8Array): KeyThread {
   const copy = new Uint8Array(pkcs8);
   let worker: Worker | undefined;
-  let answered: PromiseWithResolvers<Uint8Array | undefined> | undefined;
+  /** Answers that are to come, in the order in which the thread gives them. */
+  const awaited: PromiseWithResolvers<Uint8Array | undefined>[] = [];
   let isStopped = false;
 
   function start(): Worker {
@@ -47,10 +48,10 @@ export function createKeyThread(pkcs8: Uint8Array): KeyThread {
       env: {},
       execArgv: [],
     });
-    started.on("message", (value: Uint8Array | undefined) => answered?.resolve(value));
+    started.on("message", (value: Uint8Array | undefined) => awaited.shift()?.resolve(value));
     started.once("exit", () => {
       isStopped = true;
-      answered?.reject(stopped());
+      for (const answer of awaited.splice(0)) answer.reject(stopped());
     });
     return started;
   }
@@ -59,14 +60,15 @@ export function createKeyThread(pkcs8: Uint8Array): KeyThread {
     async unwrap(wrapped) {
       if (isStopped) throw stopped();
       worker ??= start();
-      answered = Promise.withResolvers();
+      const answer = Promise.withResolvers<Uint8Array | undefined>();
+      awaited.push(answer);
       // A key does not keep the process alive, an operation under way does.
       worker.ref();
       worker.postMessage(new Uint8Array(wrapped), []);
       try {
-        return await answered.promise;
+        return await answer.promise;
       } finally {
-        worker.unref();
+        if (awaited.length === 0) worker.unref();
       }
     },
     stop() {

@@ -1,0 +1,21 @@
+import type { Descriptor } from "./manifest.ts";
+
+/** Bytes of a manifest or index, whose digest has been checked or computed. */
+export interface ManifestBytes {
+  readonly bytes: Uint8Array;
+  readonly mediaType: string;
+  /** `sha256:` and 64 hex digits. */
+  readonly digest: string;
+}
+
+/** An image for one platform, wherever it is: in a registry, in a layout on disk, or just built. */
+export interface Image {
+  readonly manifest: ManifestBytes;
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+  /**
+   * The bytes of the configuration or of a layer, as they are stored. Throws IMAGE_DIGEST_MISMATCH at the end if they are
+   * not what the descriptor says: whoever keeps them must wait for the end.
+   */
+  readonly openBlob: (blob: Descriptor, signal: AbortSignal) => AsyncIterable<Uint8Array>;
+}
