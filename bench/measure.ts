@@ -20,7 +20,7 @@ export interface Bench {
   readonly signal: AbortSignal;
 }
 
-export type Unit = "ms" | "µs" | "req/s" | "MiB/s" | "MiB" | "%" | "op/s";
+export type Unit = "ms" | "µs" | "req/s" | "MiB/s" | "MiB" | "%" | "op/s" | "blobs";
 
 export interface Samples {
   readonly what: string;

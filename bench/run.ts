@@ -9,6 +9,7 @@ import { readArguments } from "./arguments.ts";
 import { firstAnswer } from "./figures/first-answer.ts";
 import { firstEvent } from "./figures/first-event.ts";
 import { help } from "./figures/help.ts";
+import { images } from "./figures/images.ts";
 import { largeBody } from "./figures/large-body.ts";
 import { memory } from "./figures/memory.ts";
 import { mixed } from "./figures/mixed.ts";
@@ -29,10 +30,11 @@ const FIGURES: readonly Figure[] = [
   firstEvent,
   mixed,
   memory,
+  images,
 ];
 
 /** For all figures together; ending what they started comes on top. */
-const LIMIT_MS = 480_000;
+const LIMIT_MS = 720_000;
 
 const CANCELLED_EXIT = 130;
 const USAGE_EXIT = 2;

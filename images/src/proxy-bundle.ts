@@ -62,6 +62,7 @@ const ALLOWED_PACKAGES: ReadonlySet<string> = new Set([
  */
 export async function bundleProxy(): Promise<ProxyBundle> {
   const read = new Map<string, SourceFile>();
+  const versions = new Map<string, Set<string>>();
   const result = await build({
     entryPoints: [ENTRY],
     absWorkingDir: dirname(fileURLToPath(import.meta.url)),
@@ -77,7 +78,7 @@ export async function bundleProxy(): Promise<ProxyBundle> {
     tsconfigRaw: { compilerOptions: { verbatimModuleSyntax: true } },
     banner: { js: REQUIRE_FOR_COMMONJS },
     logLevel: "silent",
-    plugins: [canonicalNames(read)],
+    plugins: [canonicalNames(read, versions)],
   }).catch((cause: unknown) => {
     throw new PolarisError("IMAGE_BUILD_FAILED", `cannot bundle the proxy: ${describeFailure(cause)}`, {
       hint: "install the packages of the lockfile anew: npm ci",
@@ -86,6 +87,12 @@ export async function bundleProxy(): Promise<ProxyBundle> {
   });
   const code = result.outputFiles[0]?.contents;
   if (code === undefined) throw new PolarisError("IMAGE_BUILD_FAILED", "the bundler gave nothing back");
+  for (const [name, found] of versions) {
+    if (found.size > 1) {
+      const list = [...found].toSorted().join(" and ");
+      throw new PolarisError("IMAGE_BUILD_FAILED", `${name} is there in two versions: ${list}`);
+    }
+  }
   return { code, packages: await listPackages([...read.values()]) };
 }
 
@@ -114,8 +121,11 @@ interface Manifest {
 
 const NAMESPACE = "package";
 
-/** Lets esbuild find every file as it always does, and then names it by package and path. */
-function canonicalNames(read: Map<string, SourceFile>): Plugin {
+/**
+ * Lets esbuild find every file as it always does, and then names it by package and path. Two copies of a package are one
+ * then, which only two of the same version are.
+ */
+function canonicalNames(read: Map<string, SourceFile>, versions: Map<string, Set<string>>): Plugin {
   const manifests = new Map<string, Promise<Manifest>>();
   return {
     name: "canonical-names",
@@ -146,6 +156,7 @@ function canonicalNames(read: Map<string, SourceFile>): Plugin {
     });
     if (found.errors.length > 0 || found.external || found.namespace !== "file") return found;
     const owner = await findManifest(dirname(found.path), manifests);
+    versions.set(owner.name, (versions.get(owner.name) ?? new Set()).add(owner.version));
     const path = relative(owner.directory, found.path).split(sep).join("/");
     const pluginData: Resolved = { file: found.path };
     return {
@@ -211,8 +222,7 @@ async function listPackages(files: readonly SourceFile[]): Promise<BundledPackag
     }
     const known = byName.get(owner.name);
     if (known === undefined) byName.set(owner.name, { owner, paths: [path] });
-    else if (known.owner.directory === owner.directory) known.paths.push(path);
-    else throw new PolarisError("IMAGE_BUILD_FAILED", `${owner.name} is there in two versions`);
+    else known.paths.push(path);
   }
   const packages = [...byName.values()].map(describePackage);
   return (await Promise.all(packages)).toSorted((one, other) => (one.name < other.name ? -1 : 1));

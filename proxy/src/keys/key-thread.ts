@@ -7,6 +7,9 @@ import { PolarisError } from "@polaris-cvm/sdk/errors";
  */
 const NICENESS = 10;
 
+/** What a thread may where Node's permission model is on: look up its own number. Without flags of its own it may everything. */
+const THREAD_PERMISSIONS = ["--permission", "--allow-fs-read=/proc/thread-self"];
+
 /** A private key in a thread of its own. */
 export interface KeyThread {
   /**
@@ -46,7 +49,7 @@ export function createKeyThread(pkcs8: Uint8Array): KeyThread {
       workerData: input,
       transferList: [copy.buffer],
       env: {},
-      execArgv: [],
+      execArgv: process.permission === undefined ? [] : THREAD_PERMISSIONS,
     });
     started.on("message", (value: Uint8Array | undefined) => awaited.shift()?.resolve(value));
     started.once("exit", () => {

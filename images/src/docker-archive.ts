@@ -1,0 +1,81 @@
+/**
+ * Images as one file that `docker load`, `podman load` and skopeo's `docker-archive:` read. The same file is an OCI layout
+ * too (skopeo's `oci-archive:`), as `docker save` writes it since version 25: so an engine that keeps OCI images keeps the
+ * digest of this one.
+ */
+import { rename } from "node:fs/promises";
+import { createWriteStream } from "node:fs";
+import { pipeline } from "node:stream/promises";
+import type { Image } from "./image.ts";
+import { ARCHIVE_END, formatFileHead, formatFolder, paddingOf } from "./layer-archive.ts";
+import { LAYOUT_MARKER, blobPath, formatLayoutIndex, listBlobs } from "./layout.ts";
+import { writeAside } from "./written-aside.ts";
+
+/**
+ * Writes an image as an archive, in place of whatever file is there. It is written under another name and then renamed.
+ *
+ * @param options.names  what the image is called after it was loaded, such as `polaris-proxy:0.1.0`; may be empty
+ * @throws {PolarisError} STATE_UNWRITABLE naming the path
+ * @throws {PolarisError} IMAGE_DIGEST_MISMATCH if the image's own bytes are wrong; nothing is left then
+ */
+export async function writeDockerArchive(
+  image: Image,
+  file: string,
+  { names, signal }: { readonly names: readonly string[]; readonly signal: AbortSignal },
+): Promise<void> {
+  await writeAside(
+    file,
+    async (temporary) => {
+      await pipeline(formatArchive(image, names, signal), createWriteStream(temporary, { flags: "wx" }), {
+        signal,
+      });
+    },
+    (temporary) => rename(temporary, file),
+  );
+}
+
+/** Nothing in an archive tells when it was written. */
+const MTIME_SECONDS = 0;
+
+async function* formatArchive(
+  image: Image,
+  names: readonly string[],
+  signal: AbortSignal,
+): AsyncGenerator<Uint8Array> {
+  const [name] = names;
+  const annotations = name === undefined ? {} : { "io.containerd.image.name": name };
+  yield formatFolder("blobs/", MTIME_SECONDS);
+  yield formatFolder("blobs/sha256/", MTIME_SECONDS);
+  for (const blob of listBlobs(image)) {
+    yield formatFileHead(blobPath(blob.digest), blob.size, MTIME_SECONDS);
+    yield* image.openBlob(blob, signal);
+    yield paddingOf(blob.size);
+  }
+  yield formatFile(blobPath(image.manifest.digest), image.manifest.bytes);
+  yield formatText("index.json", formatLayoutIndex(image, annotations));
+  yield formatText("manifest.json", formatDockerManifest(image, names));
+  yield formatText(LAYOUT_MARKER.path, LAYOUT_MARKER.text);
+  yield ARCHIVE_END;
+}
+
+/** Layers stay compressed: every reader looks into them to see how. */
+function formatDockerManifest({ config, layers }: Image, names: readonly string[]): string {
+  const entry = {
+    Config: blobPath(config.digest),
+    RepoTags: names,
+    Layers: layers.map(({ digest }) => blobPath(digest)),
+  };
+  return JSON.stringify([entry]);
+}
+
+function formatText(path: string, text: string): Uint8Array {
+  return formatFile(path, Buffer.from(text));
+}
+
+function formatFile(path: string, content: Uint8Array): Uint8Array {
+  return Buffer.concat([
+    formatFileHead(path, content.length, MTIME_SECONDS),
+    content,
+    paddingOf(content.length),
+  ]);
+}

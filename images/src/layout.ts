@@ -1,0 +1,262 @@
+/** Images as folders, after the OCI image layout specification. */
+import { createReadStream } from "node:fs";
+import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
+import * as z from "zod";
+import type { Image } from "./image.ts";
+import {
+  MAX_MANIFEST_BYTES,
+  OCI_INDEX,
+  isIndexType,
+  isManifestType,
+  parseIndex,
+  parseManifest,
+} from "./manifest.ts";
+import { requireRunnable } from "./manifest.ts";
+import type { Descriptor } from "./manifest.ts";
+import { findPlatform } from "./platform.ts";
+import { readSmallBlob } from "./read-bytes.ts";
+import { checkBytes } from "./checked-bytes.ts";
+import { temporaryBeside, writeAside } from "./written-aside.ts";
+
+const MARKER_FILE = "oci-layout";
+const INDEX_FILE = "index.json";
+
+/** What says that a folder is a layout, and of which version. */
+export const LAYOUT_MARKER = { path: MARKER_FILE, text: JSON.stringify({ imageLayoutVersion: "1.0.0" }) };
+
+/** Annotation of an index entry: the name that it goes by in the layout. */
+const REF_NAME = "org.opencontainers.image.ref.name";
+
+/** Path of a blob inside of a layout. */
+export function blobPath(digest: string): string {
+  return `blobs/${digest.replace(":", "/")}`;
+}
+
+/** The index of a layout that holds one image. */
+export function formatLayoutIndex(
+  { manifest }: Image,
+  annotations: Readonly<Record<string, string>>,
+): string {
+  const { mediaType, digest, bytes } = manifest;
+  const entry = {
+    mediaType,
+    digest,
+    size: bytes.length,
+    platform: { architecture: "amd64", os: "linux" },
+    ...(Object.keys(annotations).length > 0 && { annotations }),
+  };
+  return JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [entry] });
+}
+
+/** The configuration and the layers of an image, each digest once. */
+export function listBlobs({ config, layers }: Image): Descriptor[] {
+  return [...new Map([config, ...layers].map((blob) => [blob.digest, blob])).values()];
+}
+
+/**
+ * Writes an image as a layout. It is written under another name and then renamed, so that a folder of this name is whole.
+ * A layout that is there already is replaced: between two renames there is none.
+ *
+ * @param options.tag  name of the image in the layout
+ * @throws {PolarisError} STATE_UNWRITABLE naming the path, also if there is a folder that is no layout, or a file
+ * @throws {PolarisError} IMAGE_DIGEST_MISMATCH if the image's own bytes are wrong; nothing is left then
+ */
+export async function writeLayout(
+  image: Image,
+  directory: string,
+  { tag, signal }: { readonly tag?: string; readonly signal: AbortSignal },
+): Promise<void> {
+  await writeAside(
+    directory,
+    async (temporary) => {
+      await refuseOtherFolder(directory);
+      for (const path of ["", "blobs", "blobs/sha256"]) await mkdir(join(temporary, path));
+      for (const blob of listBlobs(image)) {
+        await writeFile(join(temporary, blobPath(blob.digest)), image.openBlob(blob, signal), { signal });
+      }
+      await writeFile(join(temporary, blobPath(image.manifest.digest)), image.manifest.bytes, { signal });
+      await writeFile(join(temporary, MARKER_FILE), LAYOUT_MARKER.text, { signal });
+      const index = formatLayoutIndex(image, tag === undefined ? {} : { [REF_NAME]: tag });
+      await writeFile(join(temporary, INDEX_FILE), index, { signal });
+    },
+    (temporary) => replaceFolder(temporary, directory),
+  );
+}
+
+/**
+ * Opens the image for linux/amd64 of a layout. Whatever is read of it is checked against its digest and size.
+ *
+ * @param options.reference  the name that it has in the layout, or its digest; not needed if there is only one
+ * @throws {PolarisError} IMAGE_NOT_FOUND if the folder is no layout, or has no such image, or several and none was named
+ * @throws {PolarisError} IMAGE_PLATFORM_MISSING, IMAGE_INVALID, IMAGE_TOO_LARGE, IMAGE_DIGEST_MISMATCH
+ */
+export async function openLayout(
+  directory: string,
+  { reference }: { readonly reference?: string } = {},
+): Promise<Image> {
+  await checkMarker(directory);
+  const openBlob: Image["openBlob"] = (blob, signal) => readBlob(directory, blob, signal);
+  const readManifest = async (entry: Descriptor): Promise<Uint8Array> =>
+    await readSmallBlob(entry, openBlob, {
+      what: `the manifest ${entry.digest}`,
+      maxBytes: MAX_MANIFEST_BYTES,
+      signal: NEVER,
+    });
+
+  const named = chooseNamed(
+    parseIndex(await readBounded(directory, INDEX_FILE)).manifests,
+    reference,
+    directory,
+  );
+  // One step down and no more: an index of indexes is not one image.
+  const entry = isIndexType(named.mediaType) ? findPlatform(parseIndex(await readManifest(named))) : named;
+  if (!isManifestType(entry.mediaType)) {
+    throw new PolarisError(
+      "IMAGE_INVALID",
+      `${directory} holds ${JSON.stringify(entry.mediaType)}, expected an image`,
+    );
+  }
+  const bytes = await readManifest(entry);
+  const manifest = parseManifest(bytes);
+  requireRunnable(manifest);
+  return {
+    manifest: { bytes, mediaType: entry.mediaType, digest: entry.digest },
+    config: manifest.config,
+    layers: manifest.layers,
+    openBlob,
+  };
+}
+
+/** Documents are small and on this machine. */
+const NEVER = new AbortController().signal;
+
+function chooseNamed(
+  entries: readonly Descriptor[],
+  reference: string | undefined,
+  directory: string,
+): Descriptor {
+  const fitting = entries.filter(
+    ({ digest, annotations }) =>
+      reference === undefined || digest === reference || annotations?.[REF_NAME] === reference,
+  );
+  const [only, ...more] = fitting;
+  if (only !== undefined && more.length === 0) return only;
+  const names = entries.map(({ digest, annotations }) => annotations?.[REF_NAME] ?? digest);
+  const wanted = reference === undefined ? "exactly one image" : `one image ${reference}`;
+  throw new PolarisError("IMAGE_NOT_FOUND", `expected ${wanted} in ${directory}, got ${fitting.length}`, {
+    hint:
+      names.length === 0
+        ? "make the layout anew, for example with skopeo copy"
+        : `it holds ${names.join(", ")}`,
+  });
+}
+
+const marker = z.object({ imageLayoutVersion: z.literal("1.0.0") });
+
+async function checkMarker(directory: string): Promise<void> {
+  const bytes = await readBounded(directory, MARKER_FILE);
+  let content: unknown;
+  try {
+    content = JSON.parse(Buffer.from(bytes).toString());
+  } catch {
+    // Then it says no version either.
+  }
+  if (!marker.safeParse(content).success) {
+    throw new PolarisError("IMAGE_INVALID", `${directory} is no OCI layout of version 1.0.0`);
+  }
+}
+
+/** A file of the layout that no digest tells the size of. */
+async function readBounded(directory: string, name: string): Promise<Uint8Array> {
+  const pieces: Uint8Array[] = [];
+  let byteCount = 0;
+  for await (const piece of readFileOf(directory, name)) {
+    byteCount += piece.length;
+    if (byteCount > MAX_MANIFEST_BYTES) {
+      throw new PolarisError(
+        "IMAGE_TOO_LARGE",
+        `${name} in ${directory} has more than ${MAX_MANIFEST_BYTES} bytes, which is the most that is read`,
+      );
+    }
+    pieces.push(piece);
+  }
+  return Buffer.concat(pieces);
+}
+
+function readBlob(directory: string, blob: Descriptor, signal: AbortSignal): AsyncIterable<Uint8Array> {
+  return checkBytes(
+    readFileOf(directory, blobPath(blob.digest), signal),
+    blob,
+    `${blob.digest} in ${directory}`,
+  );
+}
+
+async function* readFileOf(
+  directory: string,
+  path: string,
+  signal: AbortSignal = NEVER,
+): AsyncGenerator<Uint8Array> {
+  signal.throwIfAborted();
+  try {
+    yield* createReadStream(join(directory, path), {
+      signal,
+      highWaterMark: 256 * 1024,
+    }) as AsyncIterable<Uint8Array>;
+  } catch (cause) {
+    signal.throwIfAborted();
+    const isMissing = errnoOf(cause) === "ENOENT" || errnoOf(cause) === "ENOTDIR";
+    if (path === MARKER_FILE && isMissing) {
+      throw new PolarisError("IMAGE_NOT_FOUND", `${directory} is no OCI layout`, {
+        hint: 'a layout is a folder with a file "oci-layout", as skopeo copy and polaris image build make it',
+        cause,
+      });
+    }
+    throw new PolarisError(
+      "IMAGE_INVALID",
+      `cannot read ${path} of the layout ${directory} (${errnoOf(cause)})`,
+      {
+        cause,
+      },
+    );
+  }
+}
+
+/** @throws {PolarisError} STATE_UNWRITABLE if something is there that nobody wants to lose */
+async function refuseOtherFolder(directory: string): Promise<void> {
+  const names = await readdir(directory).catch((error: unknown): string[] => {
+    if (errnoOf(error) === "ENOENT") return [];
+    throw error;
+  });
+  if (names.length === 0 || (names.includes(MARKER_FILE) && names.includes(INDEX_FILE))) return;
+  throw new PolarisError("STATE_UNWRITABLE", `${directory} is there and is no OCI layout`, {
+    hint: "choose a folder that is not there yet",
+    details: { path: directory },
+  });
+}
+
+/** Folders cannot be exchanged in one step: the old one is moved away, and back if the new one cannot take its place. */
+async function replaceFolder(written: string, directory: string): Promise<void> {
+  const old = temporaryBeside(directory);
+  const wasThere = await rename(directory, old).then(
+    () => true,
+    (error: unknown) => {
+      if (errnoOf(error) === "ENOENT") return false;
+      throw error;
+    },
+  );
+  try {
+    await rename(written, directory);
+  } catch (error) {
+    if (wasThere) await rename(old, directory);
+    throw error;
+  }
+  if (wasThere) await rm(old, { recursive: true, force: true });
+}
+
+function errnoOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : "unknown reason";
+}

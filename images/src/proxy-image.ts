@@ -1,0 +1,242 @@
+/**
+ * The image of the proxy: a base, and one layer with the proxy as one file. The same sources, base and time give the same
+ * digest on every machine: nothing else goes into it.
+ */
+import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { gzipSync } from "fflate";
+import * as z from "zod";
+import type { Image } from "./image.ts";
+import { MAX_ARCHIVE_NUMBER, writeArchive } from "./layer-archive.ts";
+import type { ArchiveFile } from "./layer-archive.ts";
+import { MAX_CONFIG_BYTES, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "./manifest.ts";
+import { digestOf, parseImageConfig, parseManifest, requireRunnable } from "./manifest.ts";
+import type { Descriptor, ImageConfig } from "./manifest.ts";
+import { requirePlatform } from "./platform.ts";
+import { bundleProxy } from "./proxy-bundle.ts";
+import type { BundledPackage } from "./proxy-bundle.ts";
+import { PROXY_ENTRYPOINT, PROXY_FILE, PROXY_FOLDER } from "./proxy-entrypoint.ts";
+import { readSmallBlob } from "./read-bytes.ts";
+import { formatSbom } from "./sbom.ts";
+
+/** An image that was just built. */
+export interface BuiltImage extends Image {
+  /** The one layer on top of the base: a tar, compressed by gzip. */
+  readonly layer: Uint8Array;
+  /** CycloneDX in JSON. */
+  readonly sbom: Uint8Array;
+}
+
+/** Nobody of a usual passwd; by number, because a base need not have it. */
+const USER = "65532:65532";
+
+/** Port that the proxy listens on if POLARIS_PROXY_PORT does not say otherwise. */
+const PORT = "3000/tcp";
+
+const MIN_NODE_MAJOR = 26;
+
+/**
+ * Builds the image of this installation's proxy. Nothing is written anywhere; the layers of the base are not read.
+ *
+ * @param options.base  for linux/amd64, with glibc and Node 26 or newer as `node` in its PATH
+ * @param options.baseName  for the SBOM only: an image does not change with where its base was found
+ * @param options.sourceDateEpoch  seconds since 1970, for everything in the image that has a time (default 0)
+ * @throws {PolarisError} IMAGE_BUILD_FAILED if the proxy cannot be bundled, or for a time that is none
+ * @throws {PolarisError} IMAGE_INVALID, IMAGE_PLATFORM_MISSING, IMAGE_NOT_SUPPORTED, IMAGE_TOO_LARGE for a base that does
+ *   not fit; IMAGE_DIGEST_MISMATCH
+ */
+export async function buildProxyImage(options: {
+  readonly base: Image;
+  readonly baseName: string;
+  readonly sourceDateEpoch?: number;
+  readonly signal: AbortSignal;
+}): Promise<BuiltImage> {
+  const { base, baseName, sourceDateEpoch = 0, signal } = options;
+  const created = formatTime(sourceDateEpoch);
+  const baseConfig = await readBaseConfig(base, signal);
+  const { code, packages } = await bundleProxy();
+  signal.throwIfAborted();
+
+  const files: readonly ArchiveFile[] = [
+    { path: `${PROXY_FOLDER.slice(1)}/${PROXY_FILE}`, content: code },
+    { path: `${PROXY_FOLDER.slice(1)}/licenses.txt`, content: formatLicenses(packages) },
+  ];
+  const archive = writeArchive(files, sourceDateEpoch);
+  // In JavaScript, because the zlib of another Node or machine may write other bytes.
+  const layer = gzipSync(archive, { level: 9, mtime: 0 });
+  const version = proxyOf(packages).version;
+  const config = encode({
+    created,
+    architecture: baseConfig.architecture,
+    os: baseConfig.os,
+    config: {
+      User: USER,
+      ExposedPorts: { [PORT]: {} },
+      Env: baseConfig.env,
+      Entrypoint: PROXY_ENTRYPOINT,
+      WorkingDir: PROXY_FOLDER,
+      Labels: formatLabels(packages, base),
+    },
+    rootfs: { type: "layers", diff_ids: [...baseConfig.diffIds, digestOf(archive)] },
+    history: [
+      ...baseConfig.history,
+      { created, created_by: "polaris image build", comment: `polaris-proxy ${version}` },
+    ],
+  });
+
+  const configBlob = describe(config, OCI_CONFIG);
+  const layerBlob = describe(layer, OCI_LAYER_GZIP);
+  const layers = [...base.layers.map(toOciLayer), layerBlob];
+  const manifest = encode({
+    schemaVersion: 2,
+    mediaType: OCI_MANIFEST,
+    config: configBlob,
+    layers,
+    annotations: { "org.opencontainers.image.base.digest": base.manifest.digest },
+  });
+  const digest = digestOf(manifest);
+  const own = new Map([
+    [configBlob.digest, config],
+    [layerBlob.digest, layer],
+  ]);
+  const inherited = new Map(base.layers.map((blob) => [blob.digest, blob]));
+  return {
+    manifest: { bytes: manifest, mediaType: OCI_MANIFEST, digest },
+    config: configBlob,
+    layers,
+    layer,
+    sbom: formatSbom({
+      digest,
+      version,
+      created,
+      base: { name: baseName, digest: base.manifest.digest, nodeVersion: baseConfig.nodeVersion },
+      files,
+      packages,
+    }),
+    openBlob(blob, blobSignal) {
+      const bytes = own.get(blob.digest);
+      if (bytes !== undefined) return streamOf(bytes);
+      // As the base calls it: there it may be of Docker's media type.
+      return base.openBlob(inherited.get(blob.digest) ?? blob, blobSignal);
+    },
+  };
+}
+
+function formatTime(sourceDateEpoch: number): string {
+  const isTime = Number.isSafeInteger(sourceDateEpoch) && sourceDateEpoch >= 0;
+  if (!isTime || sourceDateEpoch > MAX_ARCHIVE_NUMBER) {
+    throw new PolarisError(
+      "IMAGE_BUILD_FAILED",
+      `SOURCE_DATE_EPOCH must be whole seconds from 0 to ${MAX_ARCHIVE_NUMBER}, got ${sourceDateEpoch}`,
+      { hint: "leave it away, or take the time of the last commit: git log -1 --format=%ct" },
+    );
+  }
+  return `${new Date(sourceDateEpoch * 1000).toISOString().slice(0, 19)}Z`;
+}
+
+interface BaseConfig extends ImageConfig {
+  /** One entry a layer at least. */
+  readonly history: readonly Readonly<Record<string, unknown>>[];
+  /** Without the `v`; undefined if the base does not say it. */
+  readonly nodeVersion: string | undefined;
+}
+
+async function readBaseConfig(base: Image, signal: AbortSignal): Promise<BaseConfig> {
+  requireRunnable(parseManifest(base.manifest.bytes));
+  const what = "the configuration of the base image";
+  const bytes = await readSmallBlob(base.config, base.openBlob, { what, maxBytes: MAX_CONFIG_BYTES, signal });
+  const config = parseImageConfig(bytes);
+  requirePlatform(config);
+  if (config.diffIds.length !== base.layers.length) {
+    throw new PolarisError(
+      "IMAGE_INVALID",
+      `the base image has ${base.layers.length} layers, and its configuration tells of ${config.diffIds.length}`,
+    );
+  }
+  const nodeVersion = readNodeVersion(config.env);
+  if (nodeVersion !== undefined && Number(nodeVersion.split(".")[0]) < MIN_NODE_MAJOR) {
+    throw new PolarisError(
+      "IMAGE_NOT_SUPPORTED",
+      `the proxy needs Node ${MIN_NODE_MAJOR} or newer, the base image has ${nodeVersion}`,
+      { hint: `take a base with Node ${MIN_NODE_MAJOR}, or none: the default has it` },
+    );
+  }
+  return { ...config, history: readHistory(bytes, base), nodeVersion };
+}
+
+/** As the images of Node say it. */
+function readNodeVersion(env: readonly string[]): string | undefined {
+  return env
+    .map((line) => /^NODE_VERSION=v?(\d+\.\d+\.\d+)$/.exec(line)?.[1])
+    .find((version) => version !== undefined);
+}
+
+const history = z.array(
+  z.object({
+    created: z.string().exactOptional(),
+    created_by: z.string().exactOptional(),
+    author: z.string().exactOptional(),
+    comment: z.string().exactOptional(),
+    empty_layer: z.boolean().exactOptional(),
+  }),
+);
+
+/** Readers match history and layers by their number: where the base has none that fits, it gets one that does. */
+function readHistory(config: Uint8Array, base: Image): z.output<typeof history> {
+  const { history: found } = JSON.parse(Buffer.from(config).toString()) as { readonly history?: unknown };
+  const parsed = history.safeParse(found);
+  const isFitting =
+    parsed.success && parsed.data.filter((entry) => entry.empty_layer !== true).length === base.layers.length;
+  return isFitting ? parsed.data : base.layers.map(() => ({ comment: "base image" }));
+}
+
+/** Every layer is listed in one vocabulary, OCI's; the bytes are the same. */
+function toOciLayer({ mediaType, digest, size }: Descriptor): Descriptor {
+  const ociType = mediaType
+    .replace("vnd.docker.image.rootfs.diff.", "vnd.oci.image.layer.v1.")
+    .replace(/\.tar\.(gzip|zstd)$/, ".tar+$1");
+  return { mediaType: ociType, digest, size };
+}
+
+/** After the annotations of the OCI image specification, by name. */
+function formatLabels(packages: readonly BundledPackage[], base: Image): Record<string, string> {
+  const { version, repository } = proxyOf(packages);
+  const licenses = new Set(packages.map(({ license }) => (license.includes(" ") ? `(${license})` : license)));
+  return {
+    "org.opencontainers.image.base.digest": base.manifest.digest,
+    "org.opencontainers.image.description":
+      "Opens sealed requests, forwards them to one workload, seals the responses",
+    "org.opencontainers.image.licenses": [...licenses].toSorted().join(" AND "),
+    "org.opencontainers.image.revision": `v${version}`,
+    ...(repository !== undefined && { "org.opencontainers.image.source": repository }),
+    "org.opencontainers.image.title": "Polaris Secure Proxy",
+    "org.opencontainers.image.version": version,
+  };
+}
+
+function proxyOf(packages: readonly BundledPackage[]): BundledPackage {
+  const proxy = packages.find(({ name }) => name === "@polaris-cvm/proxy");
+  if (proxy === undefined) throw new PolarisError("IMAGE_BUILD_FAILED", "the proxy is not in its own bundle");
+  return proxy;
+}
+
+function formatLicenses(packages: readonly BundledPackage[]): Uint8Array {
+  const parts = packages.map(({ name, version, license, licenseText }) => {
+    const head = `${name} ${version} (${license})`;
+    return licenseText === undefined ? `${head}\n` : `${head}\n\n${licenseText}\n`;
+  });
+  return Buffer.from(
+    `What is in ${PROXY_FILE}, and its licences.\n\n${parts.join(`\n${"-".repeat(80)}\n\n`)}`,
+  );
+}
+
+function describe(bytes: Uint8Array, mediaType: string): Descriptor {
+  return { mediaType, digest: digestOf(bytes), size: bytes.length };
+}
+
+function encode(document: object): Uint8Array {
+  return Buffer.from(JSON.stringify(document));
+}
+
+async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

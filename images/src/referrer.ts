@@ -1,0 +1,135 @@
+/** Documents about an image, kept beside it in its registry (distribution-spec, "Listing Referrers"). */
+import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { digestOf, OCI_INDEX, OCI_MANIFEST, parseIndex, parseManifest } from "./manifest.ts";
+import type { Descriptor } from "./manifest.ts";
+import { readSmallBlob } from "./read-bytes.ts";
+import type { RegistryClient, RepositoryName } from "./registry/registry-client.ts";
+
+/** Media type, and type of artefact, of an SBOM in CycloneDX JSON (IANA). */
+export const CYCLONEDX_JSON = "application/vnd.cyclonedx+json";
+
+/** Longest document that is read: an SBOM of ten thousand packages has about 10 MiB. */
+const MAX_DOCUMENT_BYTES = 32 * 1024 * 1024;
+
+const EMPTY_BYTES = new TextEncoder().encode("{}");
+
+/** The configuration of what is no image (image-spec, "Guidance for an Empty Descriptor"). */
+const EMPTY: Descriptor = {
+  mediaType: "application/vnd.oci.empty.v1+json",
+  digest: digestOf(EMPTY_BYTES),
+  size: EMPTY_BYTES.length,
+};
+
+interface Place {
+  readonly registry: RegistryClient;
+  readonly repository: RepositoryName;
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Attaches a document to an image that is in the repository. The same document twice is one. Where the registry does not
+ * know of referrers, the index with the tag `sha256-<hex>` gets it too ("Referrers Tag Schema").
+ *
+ * @param subject  descriptor of the image's manifest
+ * @returns digest of the manifest that holds the document
+ */
+export async function pushReferrer(
+  document: { readonly mediaType: string; readonly bytes: Uint8Array },
+  options: Place & { readonly subject: Descriptor },
+): Promise<string> {
+  const { registry, repository, signal, subject } = options;
+  const layer: Descriptor = {
+    mediaType: document.mediaType,
+    digest: digestOf(document.bytes),
+    size: document.bytes.length,
+  };
+  for (const [blob, bytes] of [
+    [EMPTY, EMPTY_BYTES],
+    [layer, document.bytes],
+  ] as const) {
+    await registry.writeBlob(repository, blob, () => streamOf(bytes), { signal });
+  }
+  const manifest = encode(OCI_MANIFEST, {
+    artifactType: document.mediaType,
+    config: EMPTY,
+    layers: [layer],
+    subject,
+  });
+  await registry.writeManifest(repository, manifest, undefined, signal);
+  const entry: Descriptor = {
+    mediaType: OCI_MANIFEST,
+    digest: manifest.digest,
+    size: manifest.bytes.length,
+    artifactType: document.mediaType,
+  };
+  const known = await registry.listReferrers(repository, subject.digest, signal);
+  if (!known.some(({ digest }) => digest === entry.digest)) await addToTagIndex(entry, options);
+  return manifest.digest;
+}
+
+/**
+ * The newest-listed document of a kind that is attached to an image; undefined if there is none.
+ *
+ * @param subject  digest of the image's manifest
+ * @throws {PolarisError} IMAGE_INVALID if it is attached in a form that is not ours; IMAGE_TOO_LARGE
+ */
+export async function readReferrer(
+  mediaType: string,
+  options: Place & { readonly subject: string },
+): Promise<Uint8Array | undefined> {
+  const { registry, repository, signal, subject } = options;
+  const listed = await registry.listReferrers(repository, subject, signal);
+  const entry = listed.findLast(({ artifactType }) => artifactType === mediaType);
+  if (entry === undefined) return undefined;
+  const manifest = await registry.readManifest(
+    { ...repository, tag: undefined, digest: entry.digest },
+    signal,
+  );
+  const [layer, ...others] = parseManifest(manifest.bytes).layers;
+  if (layer === undefined || others.length > 0 || layer.mediaType !== mediaType) {
+    throw new PolarisError(
+      "IMAGE_INVALID",
+      `${entry.digest} is attached to ${subject} as ${mediaType}, and does not hold one such document`,
+    );
+  }
+  return await readSmallBlob(layer, (blob, blobSignal) => registry.readBlob(repository, blob, blobSignal), {
+    what: `the document that is attached to ${subject}`,
+    maxBytes: MAX_DOCUMENT_BYTES,
+    signal,
+  });
+}
+
+/** Two who do this at once can lose one of the two entries: the specification says so, and has nothing better. */
+async function addToTagIndex(
+  entry: Descriptor,
+  { registry, repository, signal, subject }: Place & { readonly subject: Descriptor },
+): Promise<void> {
+  const tag = subject.digest.replace(":", "-");
+  const reference = { ...repository, tag, digest: undefined };
+  const isThere = (await registry.findManifest(reference, signal)) !== undefined;
+  const others = isThere ? readEntries((await registry.readManifest(reference, signal)).bytes) : [];
+  await registry.writeManifest(repository, encode(OCI_INDEX, { manifests: [...others, entry] }), tag, signal);
+}
+
+/** As they are written, with what we do not know: they are somebody else's. */
+function readEntries(bytes: Uint8Array): readonly unknown[] {
+  parseIndex(bytes);
+  return (JSON.parse(new TextDecoder().decode(bytes)) as { readonly manifests: readonly unknown[] })
+    .manifests;
+}
+
+function encode(
+  mediaType: string,
+  members: object,
+): {
+  readonly bytes: Uint8Array;
+  readonly mediaType: string;
+  readonly digest: string;
+} {
+  const bytes = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType, ...members }));
+  return { bytes, mediaType, digest: digestOf(bytes) };
+}
+
+async function* streamOf(bytes: Uint8Array): AsyncIterable<Uint8Array> {
+  yield bytes;
+}

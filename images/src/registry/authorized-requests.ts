@@ -1,0 +1,60 @@
+import { Authenticator } from "./authentication.ts";
+import type { AuthorizationRequest } from "./authentication.ts";
+import type { CredentialSource } from "./credentials.ts";
+import { describeRefusal } from "./refusal.ts";
+import { registryOrigin } from "./registry-host.ts";
+import { sendWithRetries } from "./retry.ts";
+import type { RegistryAnswer, RegistryRequest, Transport } from "./transport.ts";
+
+export type UnauthorizedRequest = Omit<RegistryRequest, "authorization" | "signal">;
+
+/** Requests to registries, as whoever we are to each of them. */
+export class AuthorizedRequests {
+  readonly #transport: Transport;
+  readonly #authenticator: Authenticator;
+  readonly #retryDelaysMs: readonly number[];
+
+  constructor(
+    transport: Transport,
+    credentials: CredentialSource | undefined,
+    retryDelaysMs: readonly number[],
+  ) {
+    this.#transport = transport;
+    this.#authenticator = new Authenticator(transport, credentials, retryDelaysMs);
+    this.#retryDelaysMs = retryDelaysMs;
+  }
+
+  /**
+   * Sends once, and once more if the registry wants to know who we are. Another origin than the registry's, where an upload
+   * may lead, gets no authorization, and its challenges no answer.
+   *
+   * @throws {PolarisError} REGISTRY_DENIED for a 401 that nothing of ours changes; what the transport and the credential
+   *   source throw
+   */
+  async sendOnce(request: UnauthorizedRequest, asked: AuthorizationRequest): Promise<RegistryAnswer> {
+    const { signal } = asked;
+    const { origin } = registryOrigin(asked.registry);
+    if (request.url.origin !== origin) return await this.#transport.send({ ...request, signal });
+    const authorization = this.#authenticator.currentAuthorization(asked);
+    const answer = await this.#transport.send({ ...request, authorization, signal });
+    if (answer.status !== 401 || answer.url.origin !== origin) return answer;
+    const refusal = await describeRefusal(answer, asked);
+    const renewed = await this.#authenticator.answerChallenge(
+      asked,
+      answer.headers["www-authenticate"],
+      authorization,
+    );
+    if (renewed === undefined) throw refusal;
+    return await this.#transport.send({ ...request, authorization: renewed, signal });
+  }
+
+  /** {@link sendOnce}, again and again while time may help. */
+  async send(request: UnauthorizedRequest, asked: AuthorizationRequest): Promise<RegistryAnswer> {
+    return await this.retry(() => this.sendOnce(request, asked), asked.signal);
+  }
+
+  /** For what takes several requests, and has to start with the first of them again. */
+  async retry(send: () => Promise<RegistryAnswer>, signal: AbortSignal): Promise<RegistryAnswer> {
+    return await sendWithRetries(send, { delaysMs: this.#retryDelaysMs, signal });
+  }
+}

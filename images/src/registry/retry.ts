@@ -1,0 +1,63 @@
+import { setTimeout as sleep } from "node:timers/promises";
+import { isTransient } from "./connection-failure.ts";
+import { discardBody } from "./transport.ts";
+import type { RegistryAnswer } from "./transport.ts";
+
+/** Longest wait that a server can ask for. */
+const MAX_WAIT_MS = 60_000;
+
+/** What the same request may be answered differently a moment later. */
+const TRANSIENT_STATUSES: ReadonlySet<number> = new Set([429, 500, 502, 503, 504]);
+
+export interface RetryOptions {
+  /** How long to wait before the second attempt, the third …: there is one attempt more than there are delays. */
+  readonly delaysMs: readonly number[];
+  readonly signal: AbortSignal;
+}
+
+/**
+ * Sends until there is an answer that time does not change, or no attempt is left: then the last answer is returned, and
+ * the last failure thrown, as they are. `send` must be able to start from the beginning.
+ */
+export async function sendWithRetries(
+  send: () => Promise<RegistryAnswer>,
+  { delaysMs, signal }: RetryOptions,
+): Promise<RegistryAnswer> {
+  for (const delayMs of delaysMs) {
+    const waitMs = await tryOnce(send, delayMs);
+    if (typeof waitMs !== "number") return waitMs;
+    await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+  }
+  return await send();
+}
+
+/** @returns the answer, or how long to wait before the next attempt, in milliseconds */
+async function tryOnce(
+  send: () => Promise<RegistryAnswer>,
+  delayMs: number,
+): Promise<RegistryAnswer | number> {
+  let answer: RegistryAnswer;
+  try {
+    answer = await send();
+  } catch (error) {
+    if (isTransient(error)) return delayMs;
+    throw error;
+  }
+  if (!TRANSIENT_STATUSES.has(answer.status)) return answer;
+  await discardBody(answer);
+  return parseRetryAfter(answer.headers["retry-after"], Date.now()) ?? delayMs;
+}
+
+/**
+ * The Retry-After header (RFC 9110 §10.2.3): seconds or a date.
+ *
+ * @returns milliseconds, at most a minute; undefined for what is neither
+ */
+export function parseRetryAfter(
+  header: string | readonly string[] | undefined,
+  nowMs: number,
+): number | undefined {
+  if (typeof header !== "string") return undefined;
+  const waitMs = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - nowMs;
+  return Number.isNaN(waitMs) ? undefined : Math.min(Math.max(waitMs, 0), MAX_WAIT_MS);
+}
