@@ -49,7 +49,9 @@ test("has every error code with its exit code and HTTP status, and beside its ex
 });
 
 test("shows the examples of the commands' help as code and the rest as text", () => {
-  assert.ok(page.includes("\n```\npolaris lock\npolaris lock --check --stack prod\n```\n"));
+  assert.ok(
+    page.includes("\n```\npolaris lock\npolaris lock --check --stack prod\npolaris lock --update\n```\n"),
+  );
   assert.ok(
     page.includes("\n\nExpectations come from the lock file, never from the endpoint that is checked.\n"),
   );

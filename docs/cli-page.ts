@@ -131,7 +131,7 @@ const EVENT_TYPES: readonly (readonly [string, string])[] = [
     code("part"),
     "`part`, `phase` (`starting`, `ready`, `stopping`, `stopped`, `failed`), `elapsedMs` of this phase: `deploy`, `destroy`",
   ],
-  [code("phase"), "`text`: `deploy`, `destroy`"],
+  [code("phase"), "`text`: `deploy`, `destroy`, `image build`"],
   [code("progress"), "`bytes` of the plaintext so far: `data seal`, `data open`"],
   [code("log"), "`part`, `line`: `logs`"],
 ];

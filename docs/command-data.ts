@@ -7,7 +7,29 @@ export const COMMAND_DATA: Readonly<Record<string, Readonly<Record<string, strin
   "config validate": { path: "the file", valid: "`true`" },
   "config print": { config: "the configuration with defaults and the stack's overrides" },
   "config schema": { schema: "the JSON Schema" },
-  lock: { changes: "`[{field, from, to}]`: what the lock did not say" },
+  lock: {
+    changes: "`[{field, from, to, reason}]`: what the lock did not say; no `from` where there was nothing",
+  },
+  "image build": {
+    digest: "of the image",
+    base: "`{reference, digest}` of what it stands on; `layout` for a folder",
+    output: "the folder or file that was written, or null",
+    sbom: "the file with its SBOM, or null",
+    pushed:
+      "null, or `{reference, tag, sbomDigest, uploaded, mounted, present}`: where it is, and how many blobs came how",
+  },
+  "image inspect": {
+    reference: "in full",
+    digest: "of what the reference names, which may be an index",
+    mediaType: "of that",
+    platformDigest: "of the image for linux/amd64",
+    platformMediaType: "of that",
+    config:
+      "`{os, architecture, entrypoint, cmd, env, user, workingDir, exposedPorts, labels, diffIds}` of the image itself",
+    layers: "`[{mediaType, digest, size}]`, size in bytes as stored",
+  },
+  "image digest": { reference: "in full", digest: "as of `image inspect`", platformDigest: "likewise" },
+  "image sbom": { digest: "of the image", sbom: "the CycloneDX document" },
   preview: {
     changes: "`[{part, action, reason}]`, action one of `create`, `replace`, `restart`, `delete`, `same`",
     lockChanges: "as of `lock`",

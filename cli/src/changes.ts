@@ -1,6 +1,6 @@
 import type { Plan } from "@polaris-cvm/stacks/plan.ts";
 import type { Change } from "@polaris-cvm/stacks/target.ts";
-import { formatColumns } from "./print.ts";
+import { escapeControls, formatColumns } from "./print.ts";
 
 const SIGNS: Readonly<Record<Change["action"], string>> = {
   create: "+",
@@ -29,7 +29,7 @@ export function describeChanges(
     `  ${SIGNS[change.action]}`,
     change.part,
     change.action,
-    change.reason,
+    escapeControls(change.reason),
   ]);
   return [
     heading,
@@ -47,8 +47,9 @@ function describeLockChanges(changes: readonly LockDifference[]): string[] {
   }
   return [
     "polaris.lock",
-    ...changes.map(
-      (change) => `  ~ ${change.field}: ${change.from ?? "(new)"} → ${change.to ?? "(removed)"}`,
+    // An image says of itself what it likes.
+    ...changes.map(({ field, from = "(new)", to = "(removed)" }) =>
+      escapeControls(`  ~ ${field}: ${from} → ${to}`),
     ),
   ];
 }

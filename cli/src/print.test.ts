@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { test } from "node:test";
+import { promisify } from "node:util";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { asPolarisError, escapeControls, formatColumns, formatElapsed } from "./print.ts";
 
@@ -45,4 +47,18 @@ test("keeps an error of ours, and calls everything else a bug with its cause", (
 test("what somebody else wrote can neither move the cursor nor turn the text", () => {
   assert.equal(escapeControls("\u001b[2Jok\r\n\u0085\u202e"), "\\u001b[2Jok\\u000d\\u000a\\u0085\\u202e");
   assert.equal(escapeControls("plain, ünïcode ✓"), "plain, ünïcode ✓");
+});
+
+test("with --debug, neither do stacks and causes, whose lines stay lines", async () => {
+  const script = `
+    import { printError } from ${JSON.stringify(new URL("print.ts", import.meta.url))};
+    import { PolarisError } from "@polaris-cvm/sdk/errors";
+    const cause = new Error("said \\u001b[2J\\u009bby a stranger");
+    printError(new PolarisError("REGISTRY_FAILED", "no \\u001b[31manswer", { cause }), true);`;
+  const { stderr } = await promisify(execFile)(process.execPath, ["--input-type=module", "--eval", script], {
+    cwd: import.meta.dirname,
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  assert.ok(stderr.includes("said \\u001b[2J\\u009bby a stranger\n    at "), stderr);
+  assert.ok(!/[^\P{Cc}\n]/u.test(stderr), stderr);
 });

@@ -61,7 +61,7 @@ export function printError(error: PolarisError, debug: boolean): void {
       `polaris: ${styleText("cyan", "hint:", { stream: process.stderr })} ${escapeLines(error.hint)}`,
     );
   }
-  if (debug && error.stack !== undefined) printNote(describeStack(error));
+  if (debug && error.stack !== undefined) printNote(escapeLines(describeStack(error)));
 }
 
 function describeStack(error: Error): string {

@@ -5,6 +5,7 @@ import { dataCommand } from "./commands/data.ts";
 import { deployCommand } from "./commands/deploy.ts";
 import { destroyCommand } from "./commands/destroy.ts";
 import { doctorCommand } from "./commands/doctor.ts";
+import { imageCommand } from "./commands/image.ts";
 import { initCommand } from "./commands/init.ts";
 import { lockCommand } from "./commands/lock.ts";
 import { logsCommand } from "./commands/logs.ts";
@@ -46,7 +47,7 @@ export function createProgram(): Command {
       }
     });
   const groups: readonly (readonly [string, readonly Command[]])[] = [
-    ["Build:", [initCommand(), configCommand(), lockCommand()]],
+    ["Build:", [initCommand(), configCommand(), lockCommand(), imageCommand()]],
     ["Deploy:", [previewCommand(), deployCommand(), destroyCommand()]],
     ["Trust:", [verifyCommand(), requestCommand(), dataCommand()]],
     ["Operate:", [statusCommand(), logsCommand(), outputsCommand(), doctorCommand(), unlockCommand()]],

@@ -80,6 +80,24 @@ test("the archive is a layout too, names the image, and has each blob once", asy
   assert.equal(entry?.Layers.length, 2 * parseManifest(image.manifest.bytes).layers.length);
 });
 
+test("a blob that no archive holds is refused before anything is written", async () => {
+  const place = await mkdtemp(join(folder, "large-"));
+  const digest = `sha256:${"0".repeat(64)}`;
+  const large = (size: number): BuiltImage => ({
+    ...image,
+    layers: [{ mediaType: "application/x", digest, size }],
+    openBlob: () => assert.fail("nothing is to be read"),
+  });
+  await assert.rejects(
+    writeDockerArchive(large(8 * 1024 ** 3), join(place, "image.tar"), { names: [], signal }),
+    {
+      code: "IMAGE_TOO_LARGE",
+      message: `${digest} has 8589934592 bytes; 8589934591 is the most that an archive holds`,
+    },
+  );
+  assert.deepEqual(await readdir(place), []);
+});
+
 test("an image that breaks off leaves the old file in place and nothing beside it", async () => {
   const place = await mkdtemp(join(folder, "broken-"));
   const file = join(place, "image.tar");

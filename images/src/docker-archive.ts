@@ -6,8 +6,9 @@
 import { rename } from "node:fs/promises";
 import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { Image } from "./image.ts";
-import { ARCHIVE_END, formatFileHead, formatFolder, paddingOf } from "./layer-archive.ts";
+import { ARCHIVE_END, MAX_ARCHIVE_NUMBER, formatFileHead, formatFolder, paddingOf } from "./layer-archive.ts";
 import { LAYOUT_MARKER, blobPath, formatLayoutIndex, listBlobs } from "./layout.ts";
 import { writeAside } from "./written-aside.ts";
 
@@ -15,6 +16,7 @@ import { writeAside } from "./written-aside.ts";
  * Writes an image as an archive, in place of whatever file is there. It is written under another name and then renamed.
  *
  * @param options.names  what the image is called after it was loaded, such as `polaris-proxy:0.1.0`; may be empty
+ * @throws {PolarisError} IMAGE_TOO_LARGE for a blob of 8 GiB or more, before anything is written
  * @throws {PolarisError} STATE_UNWRITABLE naming the path
  * @throws {PolarisError} IMAGE_DIGEST_MISMATCH if the image's own bytes are wrong; nothing is left then
  */
@@ -23,6 +25,7 @@ export async function writeDockerArchive(
   file: string,
   { names, signal }: { readonly names: readonly string[]; readonly signal: AbortSignal },
 ): Promise<void> {
+  requireArchivable(image);
   await writeAside(
     file,
     async (temporary) => {
@@ -31,6 +34,16 @@ export async function writeDockerArchive(
       });
     },
     (temporary) => rename(temporary, file),
+  );
+}
+
+function requireArchivable(image: Image): void {
+  const tooLarge = listBlobs(image).find(({ size }) => size > MAX_ARCHIVE_NUMBER);
+  if (tooLarge === undefined) return;
+  throw new PolarisError(
+    "IMAGE_TOO_LARGE",
+    `${tooLarge.digest} has ${tooLarge.size} bytes; ${MAX_ARCHIVE_NUMBER} is the most that an archive holds`,
+    { hint: "write the image as a layout, which has no such limit" },
   );
 }
 

@@ -12,7 +12,7 @@ import { skopeo, skopeoMissing } from "../testing/skopeo.ts";
 import { createSmallBase } from "../testing/small-base.ts";
 import type { Image } from "./image.ts";
 import { blobPath, openLayout, writeLayout } from "./layout.ts";
-import { OCI_INDEX, OCI_MANIFEST, digestOf } from "./manifest.ts";
+import { DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST, digestOf } from "./manifest.ts";
 
 const { signal } = new AbortController();
 const run = promisify(execFile);
@@ -85,6 +85,90 @@ test("a layout is replaced by another one, an empty folder too, anything else is
     code: "STATE_UNWRITABLE",
   });
   assert.equal(await readFile(join(precious, "thesis.tex"), "utf8"), "years of work");
+});
+
+const HARMED: readonly (readonly [harm: (directory: string) => Promise<unknown>, reason: string])[] = [
+  [(directory) => writeFile(join(directory, "thesis.tex"), "x"), "holds thesis.tex, which is not"],
+  [(directory) => mkdir(join(directory, ".git")), "holds .git, which is not"],
+  [(directory) => writeFile(join(directory, "blobs/notes"), "x"), "holds notes, which is not"],
+  [(directory) => writeFile(join(directory, "blobs/sha256/x"), "x"), "holds sha256/x, which is not"],
+  [(directory) => rm(join(directory, "index.json")), "is no OCI layout"],
+  [(directory) => writeFile(join(directory, "index.json"), "{"), "has an index.json that cannot be read"],
+  [
+    (directory) => writeIndex(directory, [entryOf(image, "one"), entryOf(other, "two")]),
+    "is an OCI layout of 2 images",
+  ],
+  [
+    (directory) => writeIndex(directory, [{ ...entryOf(image), mediaType: OCI_INDEX }]),
+    "holds something else than one image",
+  ],
+];
+
+test("a folder that holds more than a layout of one image is left alone", async () => {
+  for (const [harm, reason] of HARMED) {
+    const directory = await written();
+    await harm(directory);
+    const before = await readdir(directory, { recursive: true });
+    let isRead = false;
+    const watched: Image = {
+      ...other,
+      openBlob(blob, given) {
+        isRead = true;
+        return other.openBlob(blob, given);
+      },
+    };
+    await assert.rejects(
+      writeLayout(watched, directory, { signal }),
+      (error: Error & { code?: string }) =>
+        error.code === "STATE_UNWRITABLE" && error.message.startsWith(`${directory} is there and ${reason}`),
+      reason,
+    );
+    assert.deepEqual(await readdir(directory, { recursive: true }), before);
+    assert.equal(isRead, false);
+  }
+});
+
+test("a file in the place of the blobs is not lost either", async () => {
+  const directory = await written();
+  await rm(join(directory, "blobs"), { recursive: true });
+  await writeFile(join(directory, "blobs"), "years of work");
+  await assert.rejects(writeLayout(other, directory, { signal }), { code: "STATE_UNWRITABLE" });
+  assert.equal(await readFile(join(directory, "blobs"), "utf8"), "years of work");
+});
+
+test("what somebody puts into the folder while it is written is not lost", async () => {
+  for (const isThere of [true, false]) {
+    const directory = isThere ? await written() : await fresh();
+    const slow: Image = {
+      ...other,
+      async *openBlob(blob, given) {
+        await mkdir(directory, { recursive: true });
+        await writeFile(join(directory, "thesis.tex"), "years of work");
+        yield* other.openBlob(blob, given);
+      },
+    };
+    await assert.rejects(writeLayout(slow, directory, { signal }), { code: "STATE_UNWRITABLE" });
+    assert.equal(await readFile(join(directory, "thesis.tex"), "utf8"), "years of work");
+    assert.deepEqual(await readdir(join(directory, "..")), ["layout"]);
+  }
+});
+
+test("a pipe in place of a file keeps nobody waiting", { timeout: 5_000 }, async () => {
+  for (const path of ["oci-layout", "index.json", blobPath(image.manifest.digest)]) {
+    const directory = await written();
+    await rm(join(directory, path));
+    await run("mkfifo", [join(directory, path)]);
+    await assert.rejects(openLayout(directory), {
+      code: "IMAGE_INVALID",
+      message: `cannot read ${path} of the layout ${directory} (not a regular file)`,
+    });
+  }
+});
+
+test("a layout is not opened for somebody who has gone", async () => {
+  const reason = new Error("Ctrl-C");
+  const opening = openLayout(await written(), { signal: AbortSignal.abort(reason) });
+  await assert.rejects(opening, (error) => error === reason);
 });
 
 test("one of several images is chosen by its name or digest, and for nobody by chance", async () => {
@@ -163,6 +247,11 @@ test("what is no layout, or a broken one, is refused with its reason", async () 
       (directory) => writeIndex(directory, [{ ...entryOf(image), size: 2 ** 33 }]),
       "IMAGE_TOO_LARGE",
       /announced with 8589934592 bytes/,
+    ],
+    [
+      (directory) => writeIndex(directory, [{ ...entryOf(image), mediaType: DOCKER_MANIFEST }]),
+      "IMAGE_INVALID",
+      /calls itself application\/vnd\.oci\.\S+, expected "application\/vnd\.docker/,
     ],
     [(directory) => appendFile(manifestOf(directory), " "), "IMAGE_DIGEST_MISMATCH", /bytes, got more$/],
     [

@@ -1,6 +1,7 @@
 /** Images as folders, after the OCI image layout specification. */
-import { createReadStream } from "node:fs";
-import { mkdir, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { constants } from "node:fs";
+import { mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
+import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import * as z from "zod";
@@ -12,8 +13,8 @@ import {
   isManifestType,
   parseIndex,
   parseManifest,
+  requireRunnable,
 } from "./manifest.ts";
-import { requireRunnable } from "./manifest.ts";
 import type { Descriptor } from "./manifest.ts";
 import { findPlatform } from "./platform.ts";
 import { readSmallBlob } from "./read-bytes.ts";
@@ -57,10 +58,11 @@ export function listBlobs({ config, layers }: Image): Descriptor[] {
 
 /**
  * Writes an image as a layout. It is written under another name and then renamed, so that a folder of this name is whole.
- * A layout that is there already is replaced: between two renames there is none.
+ * A layout of one image that is there already is replaced: between two renames there is none.
  *
  * @param options.tag  name of the image in the layout
- * @throws {PolarisError} STATE_UNWRITABLE naming the path, also if there is a folder that is no layout, or a file
+ * @throws {PolarisError} STATE_UNWRITABLE naming the path, also if there is a folder with anything that is not of a layout
+ *   of one image, or a file
  * @throws {PolarisError} IMAGE_DIGEST_MISMATCH if the image's own bytes are wrong; nothing is left then
  */
 export async function writeLayout(
@@ -71,7 +73,7 @@ export async function writeLayout(
   await writeAside(
     directory,
     async (temporary) => {
-      await refuseOtherFolder(directory);
+      await refuseOtherFolder(directory, signal);
       for (const path of ["", "blobs", "blobs/sha256"]) await mkdir(join(temporary, path));
       for (const blob of listBlobs(image)) {
         await writeFile(join(temporary, blobPath(blob.digest)), image.openBlob(blob, signal), { signal });
@@ -81,7 +83,11 @@ export async function writeLayout(
       const index = formatLayoutIndex(image, tag === undefined ? {} : { [REF_NAME]: tag });
       await writeFile(join(temporary, INDEX_FILE), index, { signal });
     },
-    (temporary) => replaceFolder(temporary, directory),
+    async (temporary) => {
+      // To write has taken its time, and somebody may have put something there since.
+      await refuseOtherFolder(directory, signal);
+      await replaceFolder(temporary, directory);
+    },
   );
 }
 
@@ -90,28 +96,28 @@ export async function writeLayout(
  *
  * @param options.reference  the name that it has in the layout, or its digest; not needed if there is only one
  * @throws {PolarisError} IMAGE_NOT_FOUND if the folder is no layout, or has no such image, or several and none was named
- * @throws {PolarisError} IMAGE_PLATFORM_MISSING, IMAGE_INVALID, IMAGE_TOO_LARGE, IMAGE_DIGEST_MISMATCH
+ * @throws {PolarisError} IMAGE_PLATFORM_MISSING, IMAGE_INVALID, IMAGE_TOO_LARGE, IMAGE_DIGEST_MISMATCH; REGISTRY_UNREACHABLE
+ *   if the disk, which may be one of a network, does not answer in time
  */
 export async function openLayout(
   directory: string,
-  { reference }: { readonly reference?: string } = {},
+  { reference, signal = NEVER }: { readonly reference?: string; readonly signal?: AbortSignal } = {},
 ): Promise<Image> {
-  await checkMarker(directory);
-  const openBlob: Image["openBlob"] = (blob, signal) => readBlob(directory, blob, signal);
+  await checkMarker(directory, signal);
+  const openBlob: Image["openBlob"] = (blob, blobSignal) => readBlob(directory, blob, blobSignal);
   const readManifest = async (entry: Descriptor): Promise<Uint8Array> =>
     await readSmallBlob(entry, openBlob, {
       what: `the manifest ${entry.digest}`,
       maxBytes: MAX_MANIFEST_BYTES,
-      signal: NEVER,
+      signal,
     });
 
-  const named = chooseNamed(
-    parseIndex(await readBounded(directory, INDEX_FILE)).manifests,
-    reference,
-    directory,
-  );
+  const { manifests } = parseIndex(await readBounded(directory, INDEX_FILE, signal));
+  const named = chooseNamed(manifests, reference, directory);
   // One step down and no more: an index of indexes is not one image.
-  const entry = isIndexType(named.mediaType) ? findPlatform(parseIndex(await readManifest(named))) : named;
+  const entry = isIndexType(named.mediaType)
+    ? findPlatform(parseIndex(await readManifest(named), named.mediaType))
+    : named;
   if (!isManifestType(entry.mediaType)) {
     throw new PolarisError(
       "IMAGE_INVALID",
@@ -119,7 +125,7 @@ export async function openLayout(
     );
   }
   const bytes = await readManifest(entry);
-  const manifest = parseManifest(bytes);
+  const manifest = parseManifest(bytes, entry.mediaType);
   requireRunnable(manifest);
   return {
     manifest: { bytes, mediaType: entry.mediaType, digest: entry.digest },
@@ -129,7 +135,7 @@ export async function openLayout(
   };
 }
 
-/** Documents are small and on this machine. */
+/** For whoever has nothing that could end it: the documents are small. */
 const NEVER = new AbortController().signal;
 
 function chooseNamed(
@@ -155,8 +161,8 @@ function chooseNamed(
 
 const marker = z.object({ imageLayoutVersion: z.literal("1.0.0") });
 
-async function checkMarker(directory: string): Promise<void> {
-  const bytes = await readBounded(directory, MARKER_FILE);
+async function checkMarker(directory: string, signal: AbortSignal): Promise<void> {
+  const bytes = await readBounded(directory, MARKER_FILE, signal);
   let content: unknown;
   try {
     content = JSON.parse(Buffer.from(bytes).toString());
@@ -169,10 +175,10 @@ async function checkMarker(directory: string): Promise<void> {
 }
 
 /** A file of the layout that no digest tells the size of. */
-async function readBounded(directory: string, name: string): Promise<Uint8Array> {
+async function readBounded(directory: string, name: string, signal: AbortSignal): Promise<Uint8Array> {
   const pieces: Uint8Array[] = [];
   let byteCount = 0;
-  for await (const piece of readFileOf(directory, name)) {
+  for await (const piece of readFileOf(directory, name, signal)) {
     byteCount += piece.length;
     if (byteCount > MAX_MANIFEST_BYTES) {
       throw new PolarisError(
@@ -193,47 +199,84 @@ function readBlob(directory: string, blob: Descriptor, signal: AbortSignal): Asy
   );
 }
 
-async function* readFileOf(
-  directory: string,
-  path: string,
-  signal: AbortSignal = NEVER,
-): AsyncGenerator<Uint8Array> {
+const PIECE_BYTES = 256 * 1024;
+
+async function* readFileOf(directory: string, path: string, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   signal.throwIfAborted();
-  try {
-    yield* createReadStream(join(directory, path), {
-      signal,
-      highWaterMark: 256 * 1024,
-    }) as AsyncIterable<Uint8Array>;
-  } catch (cause) {
+  await using file = await openFile(directory, path);
+  for (;;) {
+    const piece = Buffer.allocUnsafe(PIECE_BYTES);
+    const { bytesRead } = await file.read(piece).catch((cause: unknown) => {
+      throw unreadable(directory, path, errnoOf(cause), cause);
+    });
     signal.throwIfAborted();
-    const isMissing = errnoOf(cause) === "ENOENT" || errnoOf(cause) === "ENOTDIR";
-    if (path === MARKER_FILE && isMissing) {
-      throw new PolarisError("IMAGE_NOT_FOUND", `${directory} is no OCI layout`, {
-        hint: 'a layout is a folder with a file "oci-layout", as skopeo copy and polaris image build make it',
-        cause,
-      });
-    }
-    throw new PolarisError(
-      "IMAGE_INVALID",
-      `cannot read ${path} of the layout ${directory} (${errnoOf(cause)})`,
-      {
-        cause,
-      },
-    );
+    if (bytesRead === 0) return;
+    yield piece.subarray(0, bytesRead);
   }
 }
 
+/** A pipe would keep us until somebody writes into it: it is opened without waiting, and then refused. */
+async function openFile(directory: string, path: string): Promise<FileHandle> {
+  let file: FileHandle;
+  try {
+    file = await open(join(directory, path), constants.O_RDONLY | constants.O_NONBLOCK);
+  } catch (cause) {
+    const isMissing = errnoOf(cause) === "ENOENT" || errnoOf(cause) === "ENOTDIR";
+    if (path !== MARKER_FILE || !isMissing) throw unreadable(directory, path, errnoOf(cause), cause);
+    throw new PolarisError("IMAGE_NOT_FOUND", `${directory} is no OCI layout`, {
+      hint: 'a layout is a folder with a file "oci-layout", as skopeo copy and polaris image build make it',
+      cause,
+    });
+  }
+  if ((await file.stat()).isFile()) return file;
+  await file.close();
+  throw unreadable(directory, path, "not a regular file");
+}
+
+function unreadable(directory: string, path: string, reason: string, cause?: unknown): PolarisError {
+  return new PolarisError("IMAGE_INVALID", `cannot read ${path} of the layout ${directory} (${reason})`, {
+    cause,
+  });
+}
+
 /** @throws {PolarisError} STATE_UNWRITABLE if something is there that nobody wants to lose */
-async function refuseOtherFolder(directory: string): Promise<void> {
+async function refuseOtherFolder(directory: string, signal: AbortSignal): Promise<void> {
   const names = await readdir(directory).catch((error: unknown): string[] => {
     if (errnoOf(error) === "ENOENT") return [];
     throw error;
   });
-  if (names.length === 0 || (names.includes(MARKER_FILE) && names.includes(INDEX_FILE))) return;
-  throw new PolarisError("STATE_UNWRITABLE", `${directory} is there and is no OCI layout`, {
+  if (names.length === 0) return;
+  const what = await findOtherThings(directory, names, signal);
+  if (what === undefined) return;
+  throw new PolarisError("STATE_UNWRITABLE", `${directory} is there and ${what}`, {
     hint: "choose a folder that is not there yet",
     details: { path: directory },
   });
+}
+
+/** What makes a folder more than a layout of one image as we write it; undefined if nothing does. */
+async function findOtherThings(
+  directory: string,
+  names: readonly string[],
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (!names.includes(MARKER_FILE) || !names.includes(INDEX_FILE)) return "is no OCI layout";
+  const inside = names.includes("blobs") ? await readdir(join(directory, "blobs"), { recursive: true }) : [];
+  const other =
+    names.find((name) => ![MARKER_FILE, INDEX_FILE, "blobs"].includes(name)) ??
+    inside.find((name) => !/^sha256(?:\/[0-9a-f]{64})?$/.test(name));
+  if (other !== undefined) return `holds ${other}, which is not of an OCI layout`;
+  try {
+    const { manifests } = parseIndex(await readBounded(directory, INDEX_FILE, signal));
+    const [entry, ...more] = manifests;
+    if (more.length > 0) return `is an OCI layout of ${manifests.length} images`;
+    if (entry !== undefined && !isManifestType(entry.mediaType)) return "holds something else than one image";
+    return undefined;
+  } catch (error) {
+    signal.throwIfAborted();
+    if (error instanceof PolarisError) return `has an ${INDEX_FILE} that cannot be read`;
+    throw error;
+  }
 }
 
 /** Folders cannot be exchanged in one step: the old one is moved away, and back if the new one cannot take its place. */

@@ -65,6 +65,8 @@ const manifest = z.object({
   artifactType: z.string().exactOptional(),
   config: descriptor,
   layers: z.array(descriptor).max(1024),
+  /** The manifest that this one is about. */
+  subject: descriptor.exactOptional(),
   manifests: z.never().exactOptional(),
 });
 
@@ -119,14 +121,35 @@ export function isManifestType(mediaType: string): boolean {
   return mediaType === OCI_MANIFEST || mediaType === DOCKER_MANIFEST;
 }
 
-/** @throws {PolarisError} IMAGE_INVALID */
-export function parseIndex(bytes: Uint8Array): Index {
-  return parse(index, bytes, "index");
+/**
+ * @param mediaType  what it was announced as, by a header or a descriptor
+ * @throws {PolarisError} IMAGE_INVALID, also if it calls itself something else
+ */
+export function parseIndex(bytes: Uint8Array, mediaType?: string): Index {
+  return requireAnnounced(parse(index, bytes, "index"), mediaType, "index");
 }
 
-/** @throws {PolarisError} IMAGE_INVALID */
-export function parseManifest(bytes: Uint8Array): Manifest {
-  return parse(manifest, bytes, "manifest");
+/**
+ * @param mediaType  what it was announced as, by a header or a descriptor
+ * @throws {PolarisError} IMAGE_INVALID, also if it calls itself something else
+ */
+export function parseManifest(bytes: Uint8Array, mediaType?: string): Manifest {
+  return requireAnnounced(parse(manifest, bytes, "manifest"), mediaType, "manifest");
+}
+
+/** A document's own media type has to be the announced one (image-spec, "Image Manifest" and "Image Index"). */
+function requireAnnounced<T extends { readonly mediaType?: string }>(
+  document: T,
+  mediaType: string | undefined,
+  what: string,
+): T {
+  if (mediaType === undefined || document.mediaType === undefined || document.mediaType === mediaType) {
+    return document;
+  }
+  throw new PolarisError(
+    "IMAGE_INVALID",
+    `the image's ${what} calls itself ${document.mediaType}, expected ${JSON.stringify(mediaType)} as announced`,
+  );
 }
 
 /**
@@ -191,8 +214,9 @@ function parse<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: string): T {
   let json: unknown;
   try {
     json = JSON.parse(utf8.decode(bytes));
-  } catch (cause) {
-    throw new PolarisError("IMAGE_INVALID", `the image's ${what} is not JSON`, { cause });
+  } catch {
+    // No cause: the parser's own error quotes the text, which is the server's.
+    throw new PolarisError("IMAGE_INVALID", `the image's ${what} is not JSON`);
   }
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;

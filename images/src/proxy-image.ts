@@ -8,8 +8,16 @@ import * as z from "zod";
 import type { Image } from "./image.ts";
 import { MAX_ARCHIVE_NUMBER, writeArchive } from "./layer-archive.ts";
 import type { ArchiveFile } from "./layer-archive.ts";
-import { MAX_CONFIG_BYTES, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST } from "./manifest.ts";
-import { digestOf, parseImageConfig, parseManifest, requireRunnable } from "./manifest.ts";
+import {
+  MAX_CONFIG_BYTES,
+  OCI_CONFIG,
+  OCI_LAYER_GZIP,
+  OCI_MANIFEST,
+  digestOf,
+  parseImageConfig,
+  parseManifest,
+  requireRunnable,
+} from "./manifest.ts";
 import type { Descriptor, ImageConfig } from "./manifest.ts";
 import { requirePlatform } from "./platform.ts";
 import { bundleProxy } from "./proxy-bundle.ts";
@@ -40,7 +48,7 @@ const MIN_NODE_MAJOR = 26;
  * @param options.base  for linux/amd64, with glibc and Node 26 or newer as `node` in its PATH
  * @param options.baseName  for the SBOM only: an image does not change with where its base was found
  * @param options.sourceDateEpoch  seconds since 1970, for everything in the image that has a time (default 0)
- * @throws {PolarisError} IMAGE_BUILD_FAILED if the proxy cannot be bundled, or for a time that is none
+ * @throws {PolarisError} IMAGE_BUILD_FAILED if the proxy cannot be bundled; USAGE_INVALID for a time that is none
  * @throws {PolarisError} IMAGE_INVALID, IMAGE_PLATFORM_MISSING, IMAGE_NOT_SUPPORTED, IMAGE_TOO_LARGE for a base that does
  *   not fit; IMAGE_DIGEST_MISMATCH
  */
@@ -125,7 +133,7 @@ function formatTime(sourceDateEpoch: number): string {
   const isTime = Number.isSafeInteger(sourceDateEpoch) && sourceDateEpoch >= 0;
   if (!isTime || sourceDateEpoch > MAX_ARCHIVE_NUMBER) {
     throw new PolarisError(
-      "IMAGE_BUILD_FAILED",
+      "USAGE_INVALID",
       `SOURCE_DATE_EPOCH must be whole seconds from 0 to ${MAX_ARCHIVE_NUMBER}, got ${sourceDateEpoch}`,
       { hint: "leave it away, or take the time of the last commit: git log -1 --format=%ct" },
     );
@@ -141,7 +149,7 @@ interface BaseConfig extends ImageConfig {
 }
 
 async function readBaseConfig(base: Image, signal: AbortSignal): Promise<BaseConfig> {
-  requireRunnable(parseManifest(base.manifest.bytes));
+  requireRunnable(parseManifest(base.manifest.bytes, base.manifest.mediaType));
   const what = "the configuration of the base image";
   const bytes = await readSmallBlob(base.config, base.openBlob, { what, maxBytes: MAX_CONFIG_BYTES, signal });
   const config = parseImageConfig(bytes);

@@ -9,6 +9,7 @@ import { REGISTRY_MISSING, startRegistry } from "../testing/registry-fixture.ts"
 import { createSmallBase } from "../testing/small-base.ts";
 import type { Image } from "./image.ts";
 import { parseImageReference } from "./image-reference.ts";
+import { DOCKER_MANIFEST, OCI_MANIFEST } from "./manifest.ts";
 import { pushImage } from "./push-image.ts";
 import type { PushCounts } from "./push-image.ts";
 import { CYCLONEDX_JSON, pushReferrer, readReferrer } from "./referrer.ts";
@@ -182,6 +183,42 @@ test("refuses an attached document that is announced with 10 GiB, or is none", a
   await assert.rejects(read(), { code: "IMAGE_INVALID" });
   attach([{ ...layer, size: 1, mediaType: "text/html" }]);
   await assert.rejects(read(), { code: "IMAGE_INVALID" });
+});
+
+test("refuses an attached document of another image, or one that is not what the list says", async (context) => {
+  const registry = await startMemoryRegistry(context);
+  const [image, other] = [createSmallBase(), createSmallBase({ env: ["OTHER=yes"] })];
+  const repository = { registry: registry.host, repository: "app" };
+  const place = { registry: createClient(context), repository, signal: context.signal };
+  const document = { mediaType: CYCLONEDX_JSON, bytes: Buffer.from('{"bomFormat":"CycloneDX"}') };
+  const digest = await pushReferrer(document, { ...place, subject: subjectOf(other) });
+  const size = registry.manifests.get(`app ${digest}`)!.bytes.length;
+  const honest = { mediaType: OCI_MANIFEST, digest, size, artifactType: CYCLONEDX_JSON };
+  const lies = [
+    [
+      honest,
+      new RegExp(
+        `${digest} is listed as attached to ${image.manifest.digest}, and is about ${other.manifest.digest}$`,
+      ),
+    ],
+    [{ ...honest, size: size + 1 }, /has another kind or length than the list of referrers/],
+    [{ ...honest, mediaType: DOCKER_MANIFEST }, /has another kind or length than the list of referrers/],
+  ] as const;
+  for (const [lie, message] of lies) {
+    registry.listed.splice(0, Infinity, lie);
+    const reading = readReferrer(CYCLONEDX_JSON, { ...place, subject: image.manifest.digest });
+    await assert.rejects(reading, { code: "IMAGE_INVALID", message });
+  }
+  const unattached = registry.addManifest(
+    "app",
+    { schemaVersion: 2, config: honest, layers: [] },
+    OCI_MANIFEST,
+  );
+  registry.listed.splice(0, Infinity, { ...unattached, artifactType: CYCLONEDX_JSON });
+  await assert.rejects(readReferrer(CYCLONEDX_JSON, { ...place, subject: image.manifest.digest }), {
+    code: "IMAGE_INVALID",
+    message: /and is about no image$/,
+  });
 });
 
 const SKOPEO = "/usr/bin/skopeo";

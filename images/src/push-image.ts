@@ -31,7 +31,7 @@ export interface PushOptions {
  */
 export async function pushImage(image: Image, options: PushOptions): Promise<PushCounts> {
   const { registry, repository, tag } = options;
-  requireRunnable(parseManifest(image.manifest.bytes));
+  requireRunnable(parseManifest(image.manifest.bytes, image.manifest.mediaType));
   const counts = { present: 0, mounted: 0, uploaded: 0 };
   const failure = new AbortController();
   const signal = AbortSignal.any([options.signal, failure.signal]);

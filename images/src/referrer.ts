@@ -71,7 +71,8 @@ export async function pushReferrer(
  * The newest-listed document of a kind that is attached to an image; undefined if there is none.
  *
  * @param subject  digest of the image's manifest
- * @throws {PolarisError} IMAGE_INVALID if it is attached in a form that is not ours; IMAGE_TOO_LARGE
+ * @throws {PolarisError} IMAGE_INVALID if it is attached in a form that is not ours, or to another image;
+ *   IMAGE_TOO_LARGE
  */
 export async function readReferrer(
   mediaType: string,
@@ -85,7 +86,21 @@ export async function readReferrer(
     { ...repository, tag: undefined, digest: entry.digest },
     signal,
   );
-  const [layer, ...others] = parseManifest(manifest.bytes).layers;
+  if (manifest.mediaType !== entry.mediaType || manifest.bytes.length !== entry.size) {
+    throw new PolarisError(
+      "IMAGE_INVALID",
+      `${entry.digest} has another kind or length than the list of referrers of ${subject} says`,
+    );
+  }
+  const { subject: about, layers } = parseManifest(manifest.bytes, manifest.mediaType);
+  // The list is the registry's word alone: it is the attached manifest that its author has tied to an image.
+  if (about?.digest !== subject) {
+    throw new PolarisError(
+      "IMAGE_INVALID",
+      `${entry.digest} is listed as attached to ${subject}, and is about ${about?.digest ?? "no image"}`,
+    );
+  }
+  const [layer, ...others] = layers;
   if (layer === undefined || others.length > 0 || layer.mediaType !== mediaType) {
     throw new PolarisError(
       "IMAGE_INVALID",

@@ -8,6 +8,7 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { promisify } from "node:util";
 import { MemoryRegistry } from "../testing/memory-registry.ts";
+import { rejection } from "../testing/planted-secrets.ts";
 import { REGISTRY_MISSING, startRegistry } from "../testing/registry-fixture.ts";
 import { createSmallBase } from "../testing/small-base.ts";
 import { parseImageReference } from "./image-reference.ts";
@@ -234,6 +235,19 @@ const REFUSED: Readonly<
     add: (registry) =>
       addImage(registry, { tag: "1", config: { mediaType: "application/vnd.cncf.helm.config.v1+json" } }),
   },
+  "a manifest that calls itself something else than its header does": {
+    code: "IMAGE_INVALID",
+    message: /manifest calls itself application\/vnd\.docker\S+, expected "application\/vnd\.oci/,
+    add: (registry) => addImage(registry, { tag: "1", more: { mediaType: DOCKER_MANIFEST } }),
+  },
+  "an index that calls itself something else than its header does": {
+    code: "IMAGE_INVALID",
+    message: /index calls itself application\/vnd\.docker\S+, expected "application\/vnd\.oci/,
+    add: (registry) => {
+      const manifests = [entry(addImage(registry), "linux", "amd64")];
+      registry.addManifest("app", { schemaVersion: 2, mediaType: DOCKER_INDEX, manifests }, OCI_INDEX, "1");
+    },
+  },
   "a document that is image and index at once": {
     code: "IMAGE_INVALID",
     message: /the image's manifest is not one: manifests is wrong/,
@@ -263,6 +277,14 @@ for (const [what, { code, message, add }] of Object.entries(REFUSED)) {
     assert.ok(process.memoryUsage().rss - started < 100 * 1024 * 1024);
   });
 }
+
+test("what is not JSON is refused, and nothing of it is told", async (context) => {
+  const registry = await startMemoryRegistry(context);
+  registry.manifests.set("app 1", { bytes: Buffer.from('{"pl4nt3d"'), mediaType: OCI_MANIFEST });
+  const error = await rejection(resolve(context, `${registry.host}/app:1`));
+  assert.equal(error.code, "IMAGE_INVALID");
+  assert.match(error.message, /manifest is not JSON$/);
+});
 
 test("what is not there is not found", async (context) => {
   const registry = await startMemoryRegistry(context);

@@ -47,7 +47,7 @@ export async function resolveImage(
   try {
     const named = await registry.readManifest(reference, signal);
     const manifest = await choosePlatform(named, reference, registry, signal);
-    const parsed = parseManifest(manifest.bytes);
+    const parsed = parseManifest(manifest.bytes, manifest.mediaType);
     requireRunnable(parsed);
     const openBlob: Image["openBlob"] = (blob, blobSignal) => registry.readBlob(reference, blob, blobSignal);
     const config = parseImageConfig(
@@ -90,7 +90,7 @@ async function choosePlatform(
       hint: "expected an OCI image or index, or one of Docker's schema 2: push it again with a current tool",
     });
   }
-  const chosen = findPlatform(parseIndex(named.bytes));
+  const chosen = findPlatform(parseIndex(named.bytes, named.mediaType));
   if (chosen.size > MAX_MANIFEST_BYTES) {
     throw new PolarisError(
       "IMAGE_TOO_LARGE",

@@ -21,6 +21,8 @@ export class MemoryRegistry implements AsyncDisposable {
   readonly blobs = new Map<string, Uint8Array>();
   /** By `<repository> <tag or digest>`. */
   readonly manifests = new Map<string, StoredManifest>();
+  /** Entries that every list of referrers has besides, whatever they name. */
+  readonly listed: object[] = [];
   /** Called with every request; a promise holds it up. */
   onRequest: (line: string) => void | Promise<void> = () => {};
   readonly #server = createServer((request, response) => {
@@ -133,6 +135,6 @@ export class MemoryRegistry implements AsyncDisposable {
       const digest = digestOf(bytes);
       found.set(digest, { mediaType, digest, size: bytes.length, artifactType: document.artifactType });
     }
-    return [...found.values()];
+    return [...found.values(), ...this.listed];
   }
 }

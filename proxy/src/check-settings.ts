@@ -91,7 +91,16 @@ function checkLimits({ maxBodyBytes, maxBufferedBytes }: ProxyLimits): string[] 
 }
 
 function checkKey(key: KeySettings): string[] {
-  return key.kind === "google-federated" && key.olderKeyVersions.includes(key.keyVersion)
+  if (key.kind === "ephemeral") return [];
+  const problems = key.olderKeyVersions.includes(key.keyVersion)
     ? ["POLARIS_PROXY_GOOGLE_OLDER_KEY_VERSIONS must not hold POLARIS_PROXY_GOOGLE_KEY_VERSION"]
     : [];
+  // Who answers there sees every token, and would be taken for Google.
+  const isSimulated = [key.stsUrl, key.kmsUrl, key.iamCredentialsUrl].every((url) => url.startsWith("http:"));
+  if (key.localServicesSocket !== undefined && !isSimulated) {
+    problems.push(
+      "POLARIS_PROXY_GOOGLE_LOCAL_SERVICES_SOCKET is for simulated services: all three origins must be http to this machine",
+    );
+  }
+  return problems;
 }

@@ -62,6 +62,7 @@ function tlsSettings(values: CommonEnvironment): TlsSettings {
 /** The same for a key in Cloud KMS. */
 export function googleSettings(values: GoogleEnvironment): GoogleFederatedKeySettings {
   const serviceAccount = values.POLARIS_PROXY_GOOGLE_SERVICE_ACCOUNT;
+  const localServicesSocket = values.POLARIS_PROXY_GOOGLE_LOCAL_SERVICES_SOCKET;
   return {
     kind: "google-federated",
     project: values.POLARIS_PROXY_GOOGLE_PROJECT,
@@ -76,6 +77,7 @@ export function googleSettings(values: GoogleEnvironment): GoogleFederatedKeySet
     stsUrl: values.POLARIS_PROXY_GOOGLE_STS_URL,
     kmsUrl: values.POLARIS_PROXY_GOOGLE_KMS_URL,
     iamCredentialsUrl: values.POLARIS_PROXY_GOOGLE_IAM_CREDENTIALS_URL,
+    ...(localServicesSocket !== undefined && { localServicesSocket }),
   };
 }
 
@@ -132,5 +134,6 @@ export function googleValues(
     POLARIS_PROXY_GOOGLE_STS_URL: key.stsUrl,
     POLARIS_PROXY_GOOGLE_KMS_URL: key.kmsUrl,
     POLARIS_PROXY_GOOGLE_IAM_CREDENTIALS_URL: key.iamCredentialsUrl,
+    POLARIS_PROXY_GOOGLE_LOCAL_SERVICES_SOCKET: key.localServicesSocket,
   };
 }

@@ -309,6 +309,11 @@ const googleVariables = {
       description: "Origin of the service that gives tokens of service accounts.",
       example: "http://127.0.0.1:7100",
     }),
+  POLARIS_PROXY_GOOGLE_LOCAL_SERVICES_SOCKET: socketPath().optional().register(variableFacts, {
+    description:
+      "Simulation only: Unix socket at which local trust services answer for the three origins above, for a proxy in a container. All three must be http to this machine.",
+    example: "/run/polaris-local/services/trust.sock",
+  }),
 };
 
 export const ephemeralEnvironmentSchema = z.strictObject(commonVariables);

@@ -582,12 +582,33 @@ test("leaves the variables of others alone, those of the command line too", () =
   assert.deepEqual(problemsOf({ ...MINIMAL, POLARIS_STACK: "dev", HOME: "/root" }), []);
 });
 
+/** Services of this machine in place of Google's. */
+const LOCAL_ORIGINS: Readonly<Record<string, string>> = {
+  POLARIS_PROXY_GOOGLE_STS_URL: "http://127.0.0.1:7100",
+  POLARIS_PROXY_GOOGLE_KMS_URL: "http://127.0.0.1:7100",
+  POLARIS_PROXY_GOOGLE_IAM_CREDENTIALS_URL: "http://127.0.0.1:7100",
+};
+
+test("a socket of local services is taken only where no origin is Google's, so that it gets no real token", () => {
+  const socket = { POLARIS_PROXY_GOOGLE_LOCAL_SERVICES_SOCKET: "/run/trust.sock" };
+  const { key } = parseProxyEnvironment({ ...GOOGLE, ...LOCAL_ORIGINS, ...socket }).settings;
+  assert.equal(key.kind === "google-federated" && key.localServicesSocket, "/run/trust.sock");
+  for (const name of Object.keys(LOCAL_ORIGINS)) {
+    const { [name]: _real, ...others } = LOCAL_ORIGINS;
+    assert.deepEqual(problemsOf({ ...GOOGLE, ...others, ...socket }), [
+      "POLARIS_PROXY_GOOGLE_LOCAL_SERVICES_SOCKET is for simulated services: all three origins must be http to this machine",
+    ]);
+  }
+  assert.match(problemsOf({ ...MINIMAL, ...socket }).join(), /contradicts POLARIS_PROXY_KEY/);
+});
+
 /** What else has to be set for some variables to make sense. */
 const COMPANIONS: Readonly<Record<string, Record<string, string>>> = {
   POLARIS_PROXY_TLS: TOKEN_AGENT,
   POLARIS_PROXY_TLS_CERTIFICATE: TLS_FILES,
   POLARIS_PROXY_TLS_KEY: TLS_FILES,
   POLARIS_PROXY_GOOGLE_OLDER_KEY_VERSIONS: { POLARIS_PROXY_GOOGLE_KEY_VERSION: "2" },
+  POLARIS_PROXY_GOOGLE_LOCAL_SERVICES_SOCKET: LOCAL_ORIGINS,
 };
 
 test("every variable is described, and its example is valid", () => {

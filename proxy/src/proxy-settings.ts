@@ -81,4 +81,6 @@ export interface GoogleFederatedKeySettings {
   readonly stsUrl: string;
   readonly kmsUrl: string;
   readonly iamCredentialsUrl: string;
+  /** Absolute path of a Unix socket that answers for all three; absent: they are asked over the network. */
+  readonly localServicesSocket?: string;
 }

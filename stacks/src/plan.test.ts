@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { compileCondition, compileMapping } from "./local/trust/cel.ts";
 import { planKeyPolicy, planStack } from "./plan.ts";
+import { workloadDigest } from "./lock-file/locked-image.ts";
 import { sampleConfig, sampleLock } from "./testing/sample-stack.ts";
 
 const POOL = "iam.googleapis.com/projects/123456789012/locations/global/workloadIdentityPools/pool-q7w8e9";
@@ -171,12 +172,14 @@ test("a plan says what the configuration and the lock say, each for its part", (
   );
   assert.deepEqual(plan, {
     target: "local",
+    engine: "auto",
     name: "shop",
     stack: "staging",
     qualifiedName: "shop/staging",
     workload: {
+      kind: "process",
       run: ["node", "server.js", "--verbose"],
-      filesSha256: sampleLock.workload.files.sha256,
+      filesSha256: workloadDigest(sampleLock.workload),
       port: undefined,
       env: { GREETING: "hi" },
       healthPath: "/up",

@@ -1,7 +1,8 @@
+import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { attestationCondition, subjectMapping } from "./attestation-condition.ts";
 import { parseDurationMs } from "./config/field-formats.ts";
 import type { Config } from "./config/schema.ts";
-import type { StackLock } from "./lock-file/schema.ts";
+import type { LockedImage, LockedWorkload, StackLock } from "./lock-file/schema.ts";
 import { simulatedHardware } from "./local/simulated-hardware.ts";
 
 /** TLS of the endpoint; the files' paths are relative to the project folder. */
@@ -13,20 +14,46 @@ export type PlannedTls =
 /** Encryption of one direction at the proxy. */
 export type EncryptionMode = "off" | "optional" | "required";
 
+/** A program of the project folder. */
+export interface ProcessWorkload {
+  readonly kind: "process";
+  readonly run: readonly string[];
+  /** Identity of the workload: SHA-256 over its files, from the lock. */
+  readonly filesSha256: string;
+}
+
+/** A container image, as the lock has it. */
+export interface ImageWorkload {
+  readonly kind: "image";
+  /** Canonical, as it was asked for: for people. What runs is `platformDigest`. */
+  readonly reference: string;
+  readonly digest: string;
+  /** Identity of the workload: the image for linux/amd64. */
+  readonly platformDigest: string;
+  /** Program and arguments: those of the image, or what the configuration puts in their place. Never empty. */
+  readonly command: readonly string[];
+  /** `NAME=value`, from the image; `env` wins. */
+  readonly imageEnv: readonly string[];
+  /** Empty: root. */
+  readonly user: string;
+  readonly workingDir: string;
+  /** `8080/tcp` */
+  readonly exposedPorts: readonly string[];
+}
+
 /**
  * Everything that a target needs to know, decided once: a pure function of the configuration (with the stack's overrides)
  * and the stack's lock. Targets and programs get a Plan and never read configuration.
  */
 export interface Plan {
   readonly target: "local";
+  /** What runs the workload, as it was asked for: with auto the target chooses among those that can. */
+  readonly engine: "auto" | "docker" | "podman" | "process";
   readonly name: string;
   readonly stack: string;
   /** `<name>/<stack>`: what the evidence and the proxy call this stack. */
   readonly qualifiedName: string;
-  readonly workload: {
-    readonly run: readonly string[];
-    /** Identity of the workload: SHA-256 over its files, from the lock. */
-    readonly filesSha256: string;
+  readonly workload: (ProcessWorkload | ImageWorkload) & {
     /** Asked for in the configuration; absent means that the target chooses. */
     readonly port: number | undefined;
     readonly env: Readonly<Record<string, string>>;
@@ -85,17 +112,17 @@ const LOCAL_LOCATION = "local";
 
 const MEBIBYTE = 1024 * 1024;
 
+/** @throws {PolarisError} CONFIG_INVALID if neither the image nor the configuration says which program to start */
 export function planStack(config: Config, stack: string, lock: StackLock): Plan {
   const { workload, proxy, key } = config;
-  const run = config.targets.local.run ?? [];
   return {
     target: "local",
+    engine: config.targets.local.engine,
     name: config.name,
     stack,
     qualifiedName: `${config.name}/${stack}`,
     workload: {
-      run,
-      filesSha256: lock.workload.files.sha256,
+      ...planWorkload(config, lock.workload),
       port: workload.port,
       env: workload.env,
       healthPath: workload.health.path,
@@ -127,6 +154,42 @@ export function planStack(config: Config, stack: string, lock: StackLock): Plan 
     keyPolicy: planKeyPolicy(lock),
     acceptedResiduals: config.trust.accept,
   };
+}
+
+function planWorkload(
+  { workload, targets }: Config,
+  locked: LockedWorkload,
+): ProcessWorkload | ImageWorkload {
+  if (locked.kind === "process") {
+    return { kind: "process", run: targets.local.run ?? [], filesSha256: locked.files.sha256 };
+  }
+  const { reference, digest, platformDigest, config } = locked;
+  const command = planCommand(workload, config);
+  if (command.length === 0) {
+    throw new PolarisError("CONFIG_INVALID", `${reference} does not say which program to start`, {
+      hint: "name it under workload.entrypoint",
+    });
+  }
+  return {
+    kind: "image",
+    reference,
+    digest,
+    platformDigest,
+    command,
+    imageEnv: config.env,
+    user: config.user,
+    workingDir: config.workingDir,
+    exposedPorts: config.exposedPorts,
+  };
+}
+
+/** As of Docker and Kubernetes: arguments that were made for the image's own entrypoint are not for another one. */
+function planCommand(
+  { entrypoint, args }: Config["workload"],
+  image: LockedImage["config"],
+): readonly string[] {
+  if (entrypoint.length > 0) return [...entrypoint, ...args];
+  return [...image.entrypoint, ...(args.length > 0 ? args : image.cmd)];
 }
 
 function planTls(tls: Config["proxy"]["tls"]): PlannedTls {

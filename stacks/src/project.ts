@@ -1,14 +1,35 @@
 import { randomInt } from "node:crypto";
 import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
+import { parseImageReference } from "@polaris-cvm/images/image-reference.ts";
+import type { ResolvedImage } from "@polaris-cvm/images/resolve-image.ts";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { loadConfig } from "./config/load.ts";
 import type { Config } from "./config/schema.ts";
-import { compareStackLock } from "./lock-file/compare.ts";
+import { selectWorkload } from "./config/select-workload.ts";
+import { formatCanonicalJson } from "./lock-file/canonical-json.ts";
+import { comparePins, compareStackLock } from "./lock-file/compare.ts";
 import type { LockChange } from "./lock-file/compare.ts";
 import { createStackLock, updateStackLock } from "./lock-file/create.ts";
 import { loadLockFile, saveLockFile } from "./lock-file/file.ts";
-import type { DeployedStack, LockFile, StackLock } from "./lock-file/schema.ts";
+import {
+  canonicalReference,
+  findLockedImage,
+  imageNotLocked,
+  lockImage,
+  pinImage,
+} from "./lock-file/locked-image.ts";
+import type { ResolveImage } from "./lock-file/locked-image.ts";
+import { PINNED_IMAGES, resolvePins } from "./lock-file/pinned-images.ts";
+import type { PinName } from "./lock-file/pinned-images.ts";
+import type {
+  DeployedStack,
+  ImagePin,
+  LockedWorkload,
+  LockFile,
+  StackIdentity,
+  StackLock,
+} from "./lock-file/schema.ts";
 import { hashWorkloadFiles } from "./lock-file/workload-files.ts";
 import { createHomeFolder } from "./local/home-folder.ts";
 import { acquireStackLock } from "./local/stack-lock.ts";
@@ -41,6 +62,13 @@ export interface Project extends LocatedStack {
 /** What polaris.lock says, or would say, for a stack. */
 export interface LockedStack {
   readonly stackLock: StackLock;
+  /** Pins that were resolved again. */
+  readonly pins: Readonly<Record<string, ImagePin>>;
+  /** What polaris.lock said of this stack and of pins when it was read. */
+  readonly before: {
+    readonly stackLock: StackLock | undefined;
+    readonly pins: Readonly<Record<string, ImagePin>>;
+  };
   /** What the lock on disk does not say yet. */
   readonly changes: readonly LockChange[];
 }
@@ -71,15 +99,61 @@ export async function openProject(cwd: string, choice: ProjectChoice): Promise<P
   return { config, stack, projectDir, target: config.target, lockPath: join(projectDir, LOCK_FILE) };
 }
 
+export interface LockOptions {
+  /** A difference is LOCK_FILE_STALE: what is deployed has to be what was committed. */
+  readonly frozen: boolean;
+  /** Asks a registry what an image is. Absent: nobody is asked, and an image that is not locked is IMAGE_NOT_LOCKED. */
+  readonly resolve?: ResolveImage;
+  /** Asks also for images that are locked, and for all pins: tags may name other images now. */
+  readonly update?: boolean;
+}
+
 /**
- * Compares polaris.lock with what the configuration and the workload's files say now. Writes nothing.
- * With `frozen`, a difference is LOCK_FILE_STALE: what is deployed has to be what was committed.
+ * Compares polaris.lock with what the configuration, the workload's files and, where there is nothing locked, a registry
+ * say now. Writes nothing.
+ *
+ * @throws {PolarisError} LOCK_FILE_STALE, IMAGE_NOT_LOCKED, and what `resolve` throws
  */
-export async function lockStack(
-  project: Project,
-  options: { readonly frozen: boolean },
-): Promise<LockedStack> {
-  const { config, stack, lockPath, projectDir } = project;
+export async function lockStack(project: Project, options: LockOptions): Promise<LockedStack> {
+  const { stack, lockPath } = project;
+  const existing = await loadOwnLock(project);
+  const before = existing?.stacks[stack];
+  const named = before ?? drawStackLock(project);
+  const workload = await lockWorkload(project, before?.workload, options);
+  const stackLock = updateStackLock(named, { workload, condition: planKeyPolicy(named).condition });
+  const pins =
+    options.update === true && options.resolve !== undefined
+      ? await resolvePins(existing?.pins ?? {}, options.resolve)
+      : {};
+  const pinsBefore = existing?.pins ?? {};
+  const changes = [...compareStackLock(before, stackLock), ...comparePins(pinsBefore, pins)];
+  if (options.frozen && changes.length > 0) {
+    throw new PolarisError("LOCK_FILE_STALE", `${lockPath} does not say what would be deployed`, {
+      hint: 'run "polaris lock", look at the difference and commit it',
+      details: { changes },
+    });
+  }
+  return { stackLock, pins, before: { stackLock: before, pins: pinsBefore }, changes };
+}
+
+/** What `polaris lock` would change, as far as that is known without asking a registry. Writes nothing. */
+export async function checkLock(project: Project): Promise<readonly LockChange[]> {
+  const { image } = selectWorkload(project.config);
+  const before = (await loadOwnLock(project))?.stacks[project.stack];
+  if (image === undefined || findLockedImage(image, before?.workload) !== undefined) {
+    return (await lockStack(project, { frozen: false })).changes;
+  }
+  return [
+    {
+      field: "workload.reference",
+      from: before?.workload.kind === "image" ? before.workload.reference : undefined,
+      to: canonicalReference(image),
+      reason: "its digest is what polaris lock asks the registry for",
+    },
+  ];
+}
+
+async function loadOwnLock({ config, lockPath }: Project): Promise<LockFile | undefined> {
   const existing = await loadLockFile(lockPath);
   if (existing !== undefined && existing.name !== config.name) {
     throw new PolarisError(
@@ -90,61 +164,120 @@ export async function lockStack(
       },
     );
   }
-  const run = config.targets.local.run ?? [];
-  const workload = {
-    kind: "process" as const,
-    run: [...run],
-    files: await hashWorkloadFiles({
-      projectDir,
-      ...(config.targets.local.files === undefined ? {} : { files: config.targets.local.files }),
-    }),
-  };
-  const before = existing?.stacks[stack];
-  const named =
-    before ??
-    createStackLock({ name: config.name, stack, target: config.target, random: (below) => randomInt(below) });
-  const policy = planKeyPolicy(named);
-  const stackLock = updateStackLock(named, { workload, condition: policy.condition });
-  const changes = compareStackLock(before, stackLock);
-  if (options.frozen && changes.length > 0) {
-    throw new PolarisError("LOCK_FILE_STALE", `${lockPath} does not say what would be deployed`, {
-      hint: 'run "polaris lock", look at the difference and commit it',
-      details: { changes },
-    });
+  return existing;
+}
+
+function drawStackLock({ config, stack }: Project): StackIdentity {
+  return createStackLock({
+    name: config.name,
+    stack,
+    target: config.target,
+    random: (below) => randomInt(below),
+  });
+}
+
+async function lockWorkload(
+  { config, projectDir, lockPath }: Project,
+  before: LockedWorkload | undefined,
+  { resolve, update }: LockOptions,
+): Promise<LockedWorkload> {
+  const { image, run } = selectWorkload(config);
+  if (image === undefined) {
+    const { files } = config.targets.local;
+    return {
+      kind: "process",
+      run: [...run],
+      files: await hashWorkloadFiles({ projectDir, ...(files === undefined ? {} : { files }) }),
+    };
   }
-  return { stackLock, changes };
+  const locked = findLockedImage(image, before);
+  if (locked !== undefined && update !== true) return locked;
+  if (resolve === undefined) throw imageNotLocked(image, lockPath, before);
+  return await lockImage(image, resolve);
 }
 
 /**
  * Writes a stack into polaris.lock; with `deployed`, also what only the control plane knows of the deployment. Other stacks
  * stay as they are in the file by now: two stacks may be deployed at once.
  *
- * @throws {PolarisError} LOCK_FILE_STALE if another command has drawn other names for this stack meanwhile
+ * @throws {PolarisError} LOCK_FILE_STALE if another command has written something else of this stack, or of these pins, since
+ *   the lock was read
  */
 export async function saveLock(
   project: Project,
   locked: LockedStack,
   deployed?: DeployedStack,
 ): Promise<LockFile> {
-  const { stackLock } = locked;
+  const { stackLock, pins, before } = locked;
   return changeLockFile(project, (current): LockFile => {
-    const theirs = current?.stacks[project.stack];
-    if (theirs !== undefined && theirs.suffix !== stackLock.suffix) {
-      throw new PolarisError(
-        "LOCK_FILE_STALE",
-        `another command has written other names into ${project.lockPath}`,
-        {
-          hint: "run this command again: it takes the names that are there now",
-        },
-      );
+    requireUntouched(project, current?.stacks[project.stack], before.stackLock, stackLock);
+    for (const [name, pin] of Object.entries(pins)) {
+      requireUntouched(project, current?.pins?.[name], before.pins[name], pin);
     }
     return {
       version: 1,
       name: project.config.name,
       stacks: { ...current?.stacks, [project.stack]: stackLock },
       deployed: { ...current?.deployed, ...(deployed === undefined ? {} : { [project.stack]: deployed }) },
+      ...mergePins(current, pins),
     };
   });
+}
+
+/** What two commands write alike at once is no conflict: two deploys of one stack say the same. */
+function requireUntouched(
+  { lockPath }: Project,
+  current: StackLock | ImagePin | undefined,
+  before: StackLock | ImagePin | undefined,
+  next: StackLock | ImagePin,
+): void {
+  const now = formatCanonicalJson(current);
+  if (now === formatCanonicalJson(before) || now === formatCanonicalJson(next)) return;
+  throw new PolarisError("LOCK_FILE_STALE", `another command has changed ${lockPath} meanwhile`, {
+    hint: "run this command again: it starts from what is there now",
+  });
+}
+
+/**
+ * The image that a project's pin names. At the first use it is whatever its registry has, and is written into polaris.lock;
+ * from then on only `polaris lock --update` changes it.
+ *
+ * @param options.save  false: an image that is not pinned yet is not written down either, for commands that only look
+ */
+export async function usePinnedImage(
+  project: Project,
+  name: PinName,
+  { resolve, save }: { readonly resolve: ResolveImage; readonly save: boolean },
+): Promise<ResolvedImage> {
+  const pinned = (await loadOwnLock(project))?.pins?.[name];
+  if (pinned !== undefined) return await resolvePinned(pinned, resolve);
+  const resolved = await resolve(parseImageReference(PINNED_IMAGES[name]));
+  if (!save) return resolved;
+  const { pins } = await changeLockFile(project, (current): LockFile => {
+    const base = current ?? { version: 1, name: project.config.name, stacks: {}, deployed: {} };
+    // Whoever was first decides.
+    return { ...base, ...mergePins({ pins: { [name]: pinImage(resolved) } }, current?.pins ?? {}) };
+  });
+  const recorded = pins?.[name];
+  return recorded === undefined || recorded.platformDigest === resolved.platformDigest
+    ? resolved
+    : await resolvePinned(recorded, resolve);
+}
+
+/** What is pinned, whatever its tag names by now; it is called by the tag all the same. */
+async function resolvePinned(pin: ImagePin, resolve: ResolveImage): Promise<ResolvedImage> {
+  const asked = { ...parseImageReference(pin.reference), digest: pin.platformDigest };
+  const { reference, digest, mediaType } = pin;
+  return { ...(await resolve(asked)), reference, digest, mediaType };
+}
+
+/** Absent as long as there are none: a lock without pins stays as it was written. */
+function mergePins(
+  current: Pick<LockFile, "pins"> | undefined,
+  pins: Readonly<Record<string, ImagePin>>,
+): Pick<LockFile, "pins"> {
+  const merged = { ...current?.pins, ...pins };
+  return Object.keys(merged).length === 0 ? {} : { pins: merged };
 }
 
 /** Takes a destroyed stack out of polaris.lock; its names stay as long as its key does. */
@@ -232,7 +365,7 @@ export async function requireStack(
         hint:
           key !== undefined
             ? `its key is kept in ${key.where}; polaris deploy uses it again`
-            : existsSync(join(location.projectDir, choice.config ?? CONFIG_FILE))
+            : existsSync(resolve(cwd, choice.config ?? CONFIG_FILE))
               ? "polaris deploy deploys it"
               : "no polaris.yaml here: go to the project's folder, or name it with -C",
       },

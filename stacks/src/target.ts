@@ -1,3 +1,4 @@
+import type { Image } from "@polaris-cvm/images/image.ts";
 import type { DeployedStack } from "./lock-file/schema.ts";
 import type { Plan } from "./plan.ts";
 
@@ -63,11 +64,17 @@ export interface StackOperation {
   readonly warn: (code: string, message: string) => void;
 }
 
+/** The image of the proxy that this installation makes. Only what runs the proxy as an image asks for it. */
+export type OpenProxyImage = () => Promise<Image>;
+
 export interface DeployOperation extends StackOperation {
   /** Called once the stack is held, before anything is changed. */
   readonly onHeld: () => Promise<void>;
   /** What a process of the user may have of the deployer's environment: PATH and the like. */
   readonly ambient: Readonly<Record<string, string>>;
+  /** What a container engine's program may have of it: DOCKER_HOST and the like. */
+  readonly engineEnvironment: Readonly<Record<string, string>>;
+  readonly openProxyImage: OpenProxyImage;
 }
 
 /** What a command line can do with a stack, wherever it runs. A new target is one folder that gives this. */
@@ -76,7 +83,12 @@ export interface Target {
   /** Checks before a deploy; nothing is changed. */
   check(plan: Plan, location: StackLocation): Promise<Finding[]>;
   /** What a deploy would change; nothing is changed. */
-  preview(plan: Plan, location: StackLocation, secrets: Readonly<Record<string, string>>): Promise<Change[]>;
+  preview(
+    plan: Plan,
+    location: StackLocation,
+    secrets: Readonly<Record<string, string>>,
+    openProxyImage: OpenProxyImage,
+  ): Promise<Change[]>;
   /** Makes the stack as planned, or mends it; resolves when it is healthy. Facts come from the control plane. */
   deploy(
     plan: Plan,

@@ -4,6 +4,7 @@ import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { localTrustStatements } from "./local/trust-statements.ts";
 import { simulatedHardware } from "./local/simulated-hardware.ts";
 import { updateStackLock } from "./lock-file/create.ts";
+import { workloadDigest } from "./lock-file/locked-image.ts";
 import type { DeployedStack, LockFile, StackLock } from "./lock-file/schema.ts";
 import { keyVersionName, planKeyName, planKeyPolicy, serviceAccountEmail } from "./plan.ts";
 import type { TrustStatement } from "./trust-statement.ts";
@@ -61,9 +62,12 @@ export async function verifyStack(request: VerificationRequest): Promise<StackVe
     checks,
     publicKeyFingerprint: report.publicKey?.keyId,
     publicKey: trusted ? report.publicKey : undefined,
-    isLockAhead: deployed.workload !== lock.workload.files.sha256,
+    isLockAhead: deployed.workload !== workloadDigest(lock.workload),
     statements: [
-      ...localTrustStatements(deployed.publicKeyFingerprint === null ? "ephemeral" : "hsm"),
+      ...localTrustStatements(
+        deployed.publicKeyFingerprint === null ? "ephemeral" : "hsm",
+        lock.workload.kind,
+      ),
       clearTrafficStatement(deployed),
       ...wireTrustStatements(deployed.tls),
     ],

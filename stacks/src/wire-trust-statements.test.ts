@@ -40,7 +40,8 @@ test("TLS closes it with the key of the evidence only", () => {
 
 test("where the key lies is said as its kind has it", () => {
   const why = (kind: "hsm" | "ephemeral") =>
-    localTrustStatements(kind).find(({ id }) => id === "local-key-readable-by-same-user")?.why ?? "";
+    localTrustStatements(kind, "process").find(({ id }) => id === "local-key-readable-by-same-user")?.why ??
+    "";
   assert.match(why("hsm"), /^the key is a file of yours below \.polaris/);
   assert.match(why("ephemeral"), /^the key is in the memory of a process of yours/);
 });

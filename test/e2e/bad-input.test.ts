@@ -49,13 +49,23 @@ test("a YAML syntax error has line and column", async (context) => {
   assert.match(document.error?.message ?? "", /polaris\.yaml:\d+:\d+/);
 });
 
-test("an image is refused where only a program works so far", async (context) => {
+test("an image that is not in the lock is refused, and no registry is asked", async (context) => {
   const project = await createProject(context, {
-    "polaris.yaml": "version: 1\nname: bad\nworkload: { image: ghcr.io/acme/hello:1 }\n",
+    // Nobody listens there: whoever asked it would be told so.
+    "polaris.yaml": "version: 1\nname: bad\nworkload: { image: '127.0.0.1:1/acme/hello:1' }\n",
   });
-  const document = await project.json(["deploy", "--yes"]);
-  assert.equal(document.error?.code, "IMAGE_NOT_SUPPORTED");
-  assert.match(document.error?.hint ?? "", /targets\.local\.run/);
+  for (const command of [["deploy", "--yes"], ["deploy"], ["deploy", "--locked"], ["preview"]]) {
+    const document = await project.json(command);
+    assert.equal(document.error?.code, "IMAGE_NOT_LOCKED", command.join(" "));
+    assert.equal(document.error?.exitCode, 5);
+    assert.match(document.error?.hint ?? "", /polaris lock/);
+  }
+  const check = await project.json(["lock", "--check"]);
+  assert.equal(check.error?.code, "LOCK_FILE_STALE");
+  assert.deepEqual(
+    check.data.changes.map(({ field, to }: { field: string; to: string }) => [field, to]),
+    [["workload.reference", "127.0.0.1:1/acme/hello:1"]],
+  );
 });
 
 test("a target that does not exist yet is refused by its name", async (context) => {

@@ -345,7 +345,7 @@ test("the token agent keeps the token file and answers on its socket; its log ha
   assert.equal(await second.exited, 1);
   assert.equal(
     second.output.stderr,
-    `polaris token agent: error: another token agent listens on ${join(sockets, "agent.sock")}\n`,
+    `polaris token agent: error: somebody else listens on ${join(sockets, "agent.sock")}\n`,
   );
   assert.equal(await agent.stop("SIGKILL"), null);
   // What a killed agent leaves behind does not stop the next one.

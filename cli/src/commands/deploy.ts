@@ -27,32 +27,37 @@ Examples:
   polaris deploy --yes -C examples/hello
   polaris deploy --stack prod --locked --yes --json
 
-Deploying again changes only what is different; the key and the endpoint stay.`,
+Deploying again changes only what is different; the key and the endpoint stay.
+An image runs by its digest in polaris.lock: one that is not there is refused (exit code 5).`,
       ),
   ).action((flags: DeployFlags) => runCommand("deploy", flags, (context) => deploy(context, flags)));
 }
 
 async function deploy(context: CommandContext, flags: DeployFlags): Promise<CommandOutcome> {
-  const { openProject, lockStack, saveLock } = await import("@polaris-cvm/stacks/project.ts");
+  const { openProject, saveLock } = await import("@polaris-cvm/stacks/project.ts");
   const { planStack } = await import("@polaris-cvm/stacks/plan.ts");
   const { loadTarget } = await import("@polaris-cvm/stacks/targets.ts");
   const { verifyStack } = await import("@polaris-cvm/stacks/verify.ts");
   const { requireNoFindings } = await import("../findings.ts");
   const { confirm } = await import("../ask.ts");
   const { resolveSecrets } = await import("@polaris-cvm/stacks/config/secrets.ts");
-  const { ambientEnvironment, processEnvironment } = await import("../process-environment.ts");
+  const { ambientEnvironment, engineEnvironment, processEnvironment } =
+    await import("../process-environment.ts");
   const { describeChanges } = await import("../changes.ts");
   const { startProgress } = await import("../progress.ts");
   const { describeDeployment } = await import("../deployment-report.ts");
+  const { lockProject } = await import("../lock-project.ts");
+  const { openProxyImages } = await import("../proxy-images.ts");
 
   const project = await openProject(context.cwd, flags);
-  const locked = await lockStack(project, { frozen: flags.locked === true });
+  const locked = await lockProject(context, project, { frozen: flags.locked === true });
   const plan = planStack(project.config, project.stack, locked.stackLock);
   const target = await loadTarget(plan.target);
   const secrets = resolveSecrets(project.config, processEnvironment);
 
   requireNoFindings(context, await target.check(plan, project));
-  const changes = await target.preview(plan, project, secrets);
+  await using proxyImages = openProxyImages(context, project, { frozen: flags.locked === true, pin: true });
+  const changes = await target.preview(plan, project, secrets, proxyImages.open);
   const changed = changes.filter((change) => change.action !== "same");
   context.note(describeChanges(plan, changes, locked.changes));
   if (changed.length > 0) await confirm(context, `Deploy ${plan.qualifiedName} to ${plan.target}?`);
@@ -63,6 +68,8 @@ async function deploy(context: CommandContext, flags: DeployFlags): Promise<Comm
     command: "polaris deploy",
     waitMs: flags.wait ?? 0,
     ambient: ambientEnvironment(),
+    engineEnvironment: engineEnvironment(),
+    openProxyImage: proxyImages.open,
     // Names come before what bears them: whatever happens next, the lock knows what there may be.
     onHeld: async () => {
       await saveLock(project, locked);

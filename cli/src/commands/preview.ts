@@ -17,13 +17,14 @@ export function previewCommand(): Command {
 }
 
 async function preview(context: CommandContext, flags: PreviewFlags): Promise<CommandOutcome> {
-  const { openProject, lockStack } = await import("@polaris-cvm/stacks/project.ts");
+  const { lockStack, openProject } = await import("@polaris-cvm/stacks/project.ts");
   const { planStack } = await import("@polaris-cvm/stacks/plan.ts");
   const { loadTarget } = await import("@polaris-cvm/stacks/targets.ts");
   const { resolveSecrets } = await import("@polaris-cvm/stacks/config/secrets.ts");
   const { processEnvironment } = await import("../process-environment.ts");
   const { describeChanges } = await import("../changes.ts");
   const { reportFindings } = await import("../findings.ts");
+  const { openProxyImages } = await import("../proxy-images.ts");
 
   const project = await openProject(context.cwd, flags);
   const locked = await lockStack(project, { frozen: false });
@@ -31,7 +32,9 @@ async function preview(context: CommandContext, flags: PreviewFlags): Promise<Co
   const target = await loadTarget(plan.target);
   const findings = await target.check(plan, project);
   reportFindings(context, findings);
-  const changes = await target.preview(plan, project, resolveSecrets(project.config, processEnvironment));
+  const secrets = resolveSecrets(project.config, processEnvironment);
+  await using proxyImages = openProxyImages(context, project, { frozen: false, pin: false });
+  const changes = await target.preview(plan, project, secrets, proxyImages.open);
   const count = changes.filter((change) => change.action !== "same").length + locked.changes.length;
   return {
     stack: project.stack,

@@ -49,6 +49,8 @@ export class Authenticator {
   readonly #retryDelaysMs: readonly number[];
   /** By registry, and for tokens by scopes, too. */
   readonly #logins = new Map<string, Login>();
+  /** By registry: to look for them may start a program, which may ask a person. */
+  readonly #findings = new Map<string, Promise<Credential | undefined>>();
 
   constructor(
     transport: Transport,
@@ -88,7 +90,7 @@ export class Authenticator {
       return login.authorization;
     }
     if (challenges.some(({ scheme }) => scheme === "basic")) {
-      const credential = await this.#credentials?.find(registry, request.signal);
+      const credential = await this.#findCredential(registry, request.signal);
       if (credential?.kind !== "password") return undefined;
       const authorization = basic(credential);
       if (authorization === refused) return undefined;
@@ -101,7 +103,7 @@ export class Authenticator {
   async #fetchToken(request: AuthorizationRequest, challenge: Challenge): Promise<Login> {
     const { registry, signal } = request;
     const realm = parseRealm(registry, challenge);
-    const credential = await this.#credentials?.find(registry, signal);
+    const credential = await this.#findCredential(registry, signal);
     const answer = await sendWithRetries(
       () => this.#transport.send(tokenRequest(realm, challenge, request, credential)),
       { delaysMs: this.#retryDelaysMs, signal },
@@ -110,6 +112,21 @@ export class Authenticator {
       throw await describeRefusal(answer, { ...request, subject: `a token for ${request.subject}` });
     }
     return await readToken(answer);
+  }
+
+  async #findCredential(registry: string, signal: AbortSignal): Promise<Credential | undefined> {
+    const earlier = this.#findings.get(registry);
+    if (earlier !== undefined) return await earlier;
+    if (this.#credentials === undefined) return undefined;
+    const finding = this.#credentials.find(registry, signal);
+    this.#findings.set(registry, finding);
+    try {
+      return await finding;
+    } catch (error) {
+      // A search that was stopped has found out nothing.
+      this.#findings.delete(registry);
+      throw error;
+    }
   }
 }
 

@@ -8,6 +8,19 @@ import type { RegistryAnswer, RegistryRequest, Transport } from "./transport.ts"
 
 export type UnauthorizedRequest = Omit<RegistryRequest, "authorization" | "signal">;
 
+/**
+ * Why there is no authorization. Whatever could help, the authenticator has tried it as often as is fit: to ask the registry
+ * again would only begin all of that from the start.
+ */
+class LoginFailure extends Error {
+  readonly reason: unknown;
+
+  constructor(reason: unknown) {
+    super("no authorization");
+    this.reason = reason;
+  }
+}
+
 /** Requests to registries, as whoever we are to each of them. */
 export class AuthorizedRequests {
   readonly #transport: Transport;
@@ -28,8 +41,10 @@ export class AuthorizedRequests {
    * Sends once, and once more if the registry wants to know who we are. Another origin than the registry's, where an upload
    * may lead, gets no authorization, and its challenges no answer.
    *
-   * @throws {PolarisError} REGISTRY_DENIED for a 401 that nothing of ours changes; what the transport and the credential
-   *   source throw
+   * To be called by what is given to {@link retry} only, which has the right errors.
+   *
+   * @throws {PolarisError} REGISTRY_DENIED for a 401 that nothing of ours changes; what the transport throws
+   * @throws {LoginFailure} with what the token server or the credential source has thrown
    */
   async sendOnce(request: UnauthorizedRequest, asked: AuthorizationRequest): Promise<RegistryAnswer> {
     const { signal } = asked;
@@ -39,11 +54,11 @@ export class AuthorizedRequests {
     const answer = await this.#transport.send({ ...request, authorization, signal });
     if (answer.status !== 401 || answer.url.origin !== origin) return answer;
     const refusal = await describeRefusal(answer, asked);
-    const renewed = await this.#authenticator.answerChallenge(
-      asked,
-      answer.headers["www-authenticate"],
-      authorization,
-    );
+    const renewed = await this.#authenticator
+      .answerChallenge(asked, answer.headers["www-authenticate"], authorization)
+      .catch((reason: unknown) => {
+        throw new LoginFailure(reason);
+      });
     if (renewed === undefined) throw refusal;
     return await this.#transport.send({ ...request, authorization: renewed, signal });
   }
@@ -55,6 +70,10 @@ export class AuthorizedRequests {
 
   /** For what takes several requests, and has to start with the first of them again. */
   async retry(send: () => Promise<RegistryAnswer>, signal: AbortSignal): Promise<RegistryAnswer> {
-    return await sendWithRetries(send, { delaysMs: this.#retryDelaysMs, signal });
+    try {
+      return await sendWithRetries(send, { delaysMs: this.#retryDelaysMs, signal });
+    } catch (error) {
+      throw error instanceof LoginFailure ? error.reason : error;
+    }
   }
 }

@@ -16,7 +16,7 @@ export interface StoredLogin {
 }
 
 export interface HelperOptions {
-  /** Its own: where programs are found, and whatever else the helper needs. */
+  /** Where programs are found, and whatever else the helper needs; it does not get what is called `POLARIS_…`. */
   readonly environment: Readonly<Record<string, string | undefined>>;
   readonly timeoutMs?: number;
   readonly signal: AbortSignal;
@@ -63,7 +63,7 @@ function run(
     const child = spawn(program, ["get"], {
       stdio: ["pipe", "pipe", "ignore"],
       detached: true,
-      env: { ...environment },
+      env: withoutOurOwn(environment),
     });
     const chunks: Uint8Array[] = [];
     let byteCount = 0;
@@ -100,6 +100,16 @@ function run(
       settle(() => resolve({ output: Buffer.concat(chunks).toString("utf8"), exitCode: exitCode ?? -1 })),
     );
   });
+}
+
+/**
+ * Our passwords are none of its business. A list of what it may have would be safer, and would break helpers: those of the
+ * clouds read many variables of their own.
+ */
+function withoutOurOwn(environment: HelperOptions["environment"]): Record<string, string | undefined> {
+  return Object.fromEntries(
+    Object.entries(environment).filter(([name]) => !name.toUpperCase().startsWith("POLARIS_")),
+  );
 }
 
 function killGroup(pid: number | undefined): void {

@@ -161,6 +161,55 @@ test("some of the three variables, or a name with a colon, are refused", () => {
   }
 });
 
+test("POLARIS_REGISTRY that no image can be of is refused, and a host with what Docker writes around it is not", async () => {
+  const wrong = ["b.example/acme", "acme", "b.example:99999", "b.example:port", "b example", "b.example?x"];
+  for (const registry of [...wrong, "https://u:pl4nt3d@b.example", "ftp://b.example", "docker.io/library"]) {
+    assert.throws(
+      () => createCredentialSource({ ...OWN, POLARIS_REGISTRY: registry }, "/nowhere"),
+      (error) => {
+        assertNoSecret(error);
+        return (
+          isPolarisError(error) &&
+          error.code === "USAGE_INVALID" &&
+          error.message.startsWith("POLARIS_REGISTRY is not the host")
+        );
+      },
+      registry,
+    );
+  }
+  const right = [
+    ["https://B.example/v2/", "b.example"],
+    ["localhost:5000", "localhost:5000"],
+    ["[::1]:5000", "[::1]:5000"],
+    ["index.docker.io", "docker.io"],
+    ["https://index.docker.io/v1/", "docker.io"],
+  ] as const;
+  for (const [registry, asked] of right) {
+    const source = createCredentialSource({ ...OWN, POLARIS_REGISTRY: registry }, "/nowhere");
+    assert.deepEqual(await source.find(asked, signal), BUILDER, registry);
+  }
+});
+
+test("a credential helper gets our environment without our own variables", async (t) => {
+  const folder = await makeFolder(t, {
+    "docker-credential-env": `#!/bin/sh
+printf '{"Username":"x","Secret":"%s"}' "$(env | tr '\\n' ' ')"
+`,
+    "config.json": JSON.stringify({ credsStore: "env" }),
+  });
+  const environment = {
+    ...OWN,
+    polaris_token: "pl4nt3d",
+    PATH: `${folder}:/usr/bin:/bin`,
+    AWS_PROFILE: "build",
+  };
+  const found = await createCredentialSource(environment, folder).find("quay.io", signal);
+  const { password } = found as { readonly password: string };
+  assert.match(password, /AWS_PROFILE=build /);
+  assert.match(password, /PATH=/);
+  assert.doesNotMatch(password, /polaris_|pl4nt3d/i);
+});
+
 /** Credential helpers are programs: these are of the shell. */
 const HELPERS = {
   "docker-credential-good": `#!/bin/sh

@@ -3,6 +3,7 @@ import { homedir } from "node:os";
 import { join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import * as z from "zod";
+import { parseImageReference } from "../image-reference.ts";
 import { askCredentialHelper } from "./credential-helper.ts";
 import { credentialKey } from "./registry-host.ts";
 
@@ -48,9 +49,9 @@ const IDENTITY_TOKEN_USERNAME = "<token>";
  * `find` rejects with a PolarisError: CREDENTIAL_HELPER_FAILED; CONFIG_UNREADABLE, CONFIG_SYNTAX or CONFIG_INVALID for
  * config.json. None has anything of what is in there.
  *
- * @param environment  also that of the credential helpers
+ * @param environment  also that of the credential helpers, except for the variables of Polaris
  * @param dockerConfigDir  default: DOCKER_CONFIG, or `.docker` in the home folder
- * @throws {PolarisError} USAGE_INVALID if one of the three variables is missing
+ * @throws {PolarisError} USAGE_INVALID if one of the three variables is missing, or the first is no host
  */
 export function createCredentialSource(
   environment: Readonly<Record<string, string | undefined>>,
@@ -106,6 +107,12 @@ function readOwnCredential(
   }
   if (username.includes(":")) {
     throw new PolarisError("USAGE_INVALID", `POLARIS_REGISTRY_USERNAME has a ":", which no user name can`);
+  }
+  if (!isRegistry(hostOf(registry))) {
+    // Not what it is: as in a URL, there may be a password in it.
+    throw new PolarisError("USAGE_INVALID", "POLARIS_REGISTRY is not the host of a registry", {
+      hint: "set it to what stands before the first slash of an image's name, such as ghcr.io or localhost:5000",
+    });
   }
   return { registry, credential: { kind: "password", username, password } };
 }
@@ -180,11 +187,24 @@ function valueFor<T>(entries: Readonly<Record<string, T>>, registry: string): T 
   return (exact ?? Object.entries(entries).find(([key]) => isSameRegistry(key, registry)))?.[1];
 }
 
-/** Docker has written names of registries with a scheme and the version of the API, too. */
 function isSameRegistry(key: string, registry: string): boolean {
-  const host = key
+  const host = hostOf(key);
+  return host === registry || (registry === "docker.io" && host === "index.docker.io");
+}
+
+/** Docker has written names of registries with a scheme and the version of the API, too. */
+function hostOf(key: string): string {
+  return key
     .toLowerCase()
     .replace(/^https?:\/\//, "")
     .replace(/\/(?:v[12]\/?)?$/, "");
-  return host === registry || (registry === "docker.io" && host === "index.docker.io");
+}
+
+/** Whether images can be of this registry: otherwise nobody would ever be asked for a login with it. */
+function isRegistry(host: string): boolean {
+  try {
+    return isSameRegistry(host, parseImageReference(`${host}/image`).registry);
+  } catch {
+    return false;
+  }
 }

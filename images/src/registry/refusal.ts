@@ -2,6 +2,7 @@ import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { ErrorCode } from "@polaris-cvm/sdk/errors";
 import * as z from "zod";
 import { loginCommand } from "./registry-host.ts";
+import { parseRetryAfter } from "./retry.ts";
 import { readBody } from "./transport.ts";
 import type { RegistryAnswer } from "./transport.ts";
 
@@ -50,7 +51,7 @@ export async function describeRefusal(
   const specCode = await readSpecCode(answer);
   const { status, url } = answer;
   const said = specCode === undefined ? `status ${status}` : `status ${status}, ${specCode}`;
-  const { code, what, hint } = meaningOf(status, registry);
+  const { code, what, hint } = meaningOf(status, registry, whenToTry(answer));
   return new PolarisError(code, `${url.host} ${what} ${subject} (${said})`, {
     hint,
     details: { host: url.host, status, ...(specCode !== undefined && { registryCode: specCode }) },
@@ -61,9 +62,23 @@ function loginHint(registry: string): string {
   return `${loginCommand(registry)}, or set POLARIS_REGISTRY, POLARIS_REGISTRY_USERNAME and POLARIS_REGISTRY_PASSWORD; check the name too: registries answer so for what is not there`;
 }
 
+const MINUTE_MS = 60_000;
+const DAY_MS = 24 * 60 * MINUTE_MS;
+
+/** What a person is told who may try again. */
+function whenToTry({ headers }: RegistryAnswer): string {
+  const waitMs = parseRetryAfter(headers["retry-after"], Date.now()) ?? 0;
+  if (waitMs === 0) return "try again later";
+  if (waitMs > DAY_MS) return "it asks to wait for more than a day: try again then";
+  const wait =
+    waitMs <= 2 * MINUTE_MS ? `${Math.ceil(waitMs / 1000)} s` : `${Math.ceil(waitMs / MINUTE_MS)} min`;
+  return `it asks to wait for ${wait}: try again then`;
+}
+
 function meaningOf(
   status: number,
   registry: string,
+  tryAgain: string,
 ): { readonly code: ErrorCode; readonly what: string; readonly hint: string } {
   switch (status) {
     case 401:
@@ -84,13 +99,13 @@ function meaningOf(
       return {
         code: "REGISTRY_RATE_LIMITED",
         what: "takes no more requests for now, not for",
-        hint: `try again later; accounts may ask more often than strangers: ${loginCommand(registry)}`,
+        hint: `${tryAgain}; accounts may ask more often than strangers: ${loginCommand(registry)}`,
       };
     default:
       return {
         code: "REGISTRY_FAILED",
         what: "failed at",
-        hint: "try again later; if it stays so, tell those who run the registry",
+        hint: `${tryAgain}; if it stays so, tell those who run the registry`,
       };
   }
 }

@@ -308,7 +308,7 @@ class HttpRegistryClient implements RegistryClient {
         { registry, repository: name, tag: digest.replace(":", "-"), digest: undefined },
         signal,
       );
-      return parseIndex(index.bytes).manifests;
+      return parseIndex(index.bytes, index.mediaType).manifests;
     } catch (error) {
       if (error instanceof PolarisError && error.code === "IMAGE_NOT_FOUND") return [];
       throw error;

@@ -5,6 +5,7 @@ import { createServer } from "node:net";
 import type { AddressInfo } from "node:net";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { ErrorCode } from "@polaris-cvm/sdk/errors";
 import { createSelfSignedCertificate } from "../../../proxy/src/self-signed-certificate.ts";
 import { startHostileRegistry } from "../../testing/hostile-registry.ts";
@@ -123,6 +124,28 @@ const REFUSALS: readonly Refusal[] = [
     message: /status 429/,
     hint: /try again later/,
     requests: 3,
+  },
+  ...(
+    [
+      ["61", "61 s"],
+      ["3600", "60 min"],
+      ["9".repeat(400), "more than a day"],
+    ] as const
+  ).map(([retryAfter, wait]): Refusal => ({
+    name: `429 with a wait of ${wait}`,
+    answer: (_request, response) => void response.writeHead(429, { "retry-after": retryAfter }).end(),
+    code: "REGISTRY_RATE_LIMITED",
+    message: /status 429/,
+    hint: new RegExp(`^it asks to wait for ${wait}: try again then; accounts`),
+    requests: 1,
+  })),
+  {
+    name: "503 with a wait of two hours",
+    answer: (_request, response) => void response.writeHead(503, { "retry-after": "7200" }).end(),
+    code: "REGISTRY_FAILED",
+    message: /status 503/,
+    hint: /^it asks to wait for 120 min: try again then; if it stays so/,
+    requests: 1,
   },
   {
     name: "500 for ever",
@@ -289,6 +312,74 @@ test("429 is asked again after the time that it names, and then all is well", as
   const manifest = await connect(t, { retryDelaysMs: [1] }).readManifest(referenceTo(server.host), signal);
   assert.equal(manifest.digest, digestOf(MANIFEST));
   assert.ok(performance.now() - startMs > 950);
+});
+
+test("a server that asks for no wait is still not asked again at once", async (t) => {
+  const server = await start(t, (request, response, seen) => {
+    if (server.seen.length > 1) return sendManifest(request, response, seen);
+    response.writeHead(429, { "retry-after": "0" }).end();
+  });
+  const startMs = performance.now();
+  await connect(t, { retryDelaysMs: [300] }).readManifest(referenceTo(server.host), signal);
+  assert.ok(performance.now() - startMs > 280);
+});
+
+test("a token server that fails is tried as often as a registry, not as often for each try of that", async (t) => {
+  const failures: readonly (readonly [answer: AnswerRequest, code: ErrorCode, requests: number])[] = [
+    [(request) => void request.socket.destroy(), "REGISTRY_UNREACHABLE", 3],
+    [(_request, response) => void response.writeHead(503).end(), "REGISTRY_FAILED", 3],
+    // It breaks off in the middle of the token.
+    [
+      (request, response) => void response.write("{", () => request.socket.destroy()),
+      "REGISTRY_UNREACHABLE",
+      1,
+    ],
+  ];
+  for (const [answer, code, requests] of failures) {
+    const tokens = await start(t, answer);
+    const registry = await start(
+      t,
+      (_request, response) =>
+        void response
+          .writeHead(401, { "www-authenticate": `Bearer realm="http://${tokens.host}/token"` })
+          .end(),
+    );
+    let searches = 0;
+    const client = connect(t, {
+      retryDelaysMs: [1, 1],
+      credentials: {
+        async find() {
+          searches += 1;
+          return { kind: "password", ...LOGIN };
+        },
+      },
+    });
+    assert.equal((await rejection(client.readManifest(referenceTo(registry.host), signal))).code, code);
+    assert.deepEqual([registry.seen.length, tokens.seen.length, searches], [1, requests, 1]);
+    const upload = client.writeBlob(referenceTo(registry.host), DESCRIPTOR, () => assert.fail(), { signal });
+    assert.equal((await rejection(upload)).code, code);
+    assert.deepEqual([registry.seen.length, tokens.seen.length, searches], [2, 2 * requests, 1]);
+  }
+});
+
+test("a search for a login that failed is made again, and not as a retry", async (t) => {
+  const server = await start(t, afterLogin(sendManifest));
+  let searches = 0;
+  const client = connect(t, {
+    retryDelaysMs: [1, 1],
+    credentials: {
+      async find() {
+        searches += 1;
+        if (searches === 1) throw new PolarisError("CREDENTIAL_HELPER_FAILED", "the helper failed");
+        return { kind: "password", ...LOGIN };
+      },
+    },
+  });
+  const error = await rejection(client.readManifest(referenceTo(server.host), signal));
+  assert.equal(error.code, "CREDENTIAL_HELPER_FAILED");
+  assert.equal(searches, 1);
+  await client.readManifest(referenceTo(server.host), signal);
+  assert.equal(searches, 2);
 });
 
 test("the wait that a server asks for ends with the signal", async (t) => {

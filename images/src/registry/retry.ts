@@ -3,7 +3,7 @@ import { isTransient } from "./connection-failure.ts";
 import { discardBody } from "./transport.ts";
 import type { RegistryAnswer } from "./transport.ts";
 
-/** Longest wait that a server can ask for. */
+/** Longest wait that a server can ask for; who asks for more is not asked again. */
 const MAX_WAIT_MS = 60_000;
 
 /** What the same request may be answered differently a moment later. */
@@ -16,8 +16,8 @@ export interface RetryOptions {
 }
 
 /**
- * Sends until there is an answer that time does not change, or no attempt is left: then the last answer is returned, and
- * the last failure thrown, as they are. `send` must be able to start from the beginning.
+ * Sends until there is an answer that time does not change, the server asks for a wait of more than a minute, or no attempt
+ * is left: then the last answer is returned, and the last failure thrown, as they are. `send` must be able to start from the beginning.
  */
 export async function sendWithRetries(
   send: () => Promise<RegistryAnswer>,
@@ -44,14 +44,17 @@ async function tryOnce(
     throw error;
   }
   if (!TRANSIENT_STATUSES.has(answer.status)) return answer;
+  const askedMs = parseRetryAfter(answer.headers["retry-after"], Date.now()) ?? 0;
+  // To come back earlier than it says would only make it angrier.
+  if (askedMs > MAX_WAIT_MS) return answer;
   await discardBody(answer);
-  return parseRetryAfter(answer.headers["retry-after"], Date.now()) ?? delayMs;
+  return Math.max(askedMs, delayMs);
 }
 
 /**
  * The Retry-After header (RFC 9110 §10.2.3): seconds or a date.
  *
- * @returns milliseconds, at most a minute; undefined for what is neither
+ * @returns milliseconds, 0 for a time that is over; undefined for what is neither
  */
 export function parseRetryAfter(
   header: string | readonly string[] | undefined,
@@ -59,5 +62,5 @@ export function parseRetryAfter(
 ): number | undefined {
   if (typeof header !== "string") return undefined;
   const waitMs = /^\d+$/.test(header) ? Number(header) * 1000 : Date.parse(header) - nowMs;
-  return Number.isNaN(waitMs) ? undefined : Math.min(Math.max(waitMs, 0), MAX_WAIT_MS);
+  return Number.isNaN(waitMs) ? undefined : Math.max(waitMs, 0);
 }

@@ -50,7 +50,7 @@ export function createGoogleFederatedKeyProvider(
   settings: GoogleFederatedKeySettings,
   { onFailure, maxQueuedUnwraps, nowMs = Date.now, wait = waitRealTime }: GoogleFederatedOptions,
 ): KeyProvider {
-  const agent = createServiceAgent();
+  const agent = createServiceAgent(settings.localServicesSocket);
   const calls = createOperationQueue([...Array(PARALLEL_CALLS).keys()], maxQueuedUnwraps);
   let token: AccessToken | undefined;
   let publicKey: ProviderPublicKey | undefined;

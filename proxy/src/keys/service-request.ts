@@ -8,10 +8,14 @@ const ANSWER_TIMEOUT_MS = 10_000;
 /** Far above any answer that these services give. */
 const MAX_ANSWER_BYTES = 256 * 1024;
 
-/** Connections to the services that a key provider asks. */
-export function createServiceAgent(): Agent {
+/**
+ * Connections to the services that a key provider asks.
+ *
+ * @param socketPath  Unix socket that answers for all of them; undefined: they are asked over the network
+ */
+export function createServiceAgent(socketPath: string | undefined): Agent {
   return new Agent({
-    connect: { timeout: CONNECT_TIMEOUT_MS },
+    connect: { timeout: CONNECT_TIMEOUT_MS, ...(socketPath !== undefined && { socketPath }) },
     headersTimeout: ANSWER_TIMEOUT_MS,
     bodyTimeout: ANSWER_TIMEOUT_MS,
     maxResponseSize: MAX_ANSWER_BYTES,

@@ -1,6 +1,7 @@
 import { isMap } from "./overrides.ts";
 import type { ConfigPath } from "./parse-yaml.ts";
 import type { ConfigProblem } from "./problems.ts";
+import { imageWins } from "./select-workload.ts";
 
 /**
  * What several keys together must satisfy, for one stack. Takes the merged but unparsed values, so that these problems are
@@ -32,26 +33,40 @@ function checkVariableNames(merged: unknown): ConfigProblem[] {
 
 function checkWorkload(merged: unknown): ConfigProblem[] {
   const target = valueAt(merged, ["target"]) ?? "local";
-  if (target !== "local") return [];
-  const run = valueAt(merged, ["targets", "local", "run"]);
-  if (valueAt(merged, ["workload", "image"]) !== undefined) {
-    const instead = run === undefined ? "use targets.local.run" : "remove it: targets.local.run is what runs";
+  const hasImage = valueAt(merged, ["workload", "image"]) !== undefined;
+  return [
+    ...(hasImage ? [] : refuseImageArguments(merged, "without an image")),
+    ...(target === "local" ? checkLocalWorkload(merged) : []),
+    ...(target === "local" && hasImage ? checkLocalArguments(merged) : []),
+  ];
+}
+
+/** A process needs a program, a container an image; which of them it is has to be clear without asking the machine. */
+function checkLocalWorkload(merged: unknown): ConfigProblem[] {
+  const hasRun = valueAt(merged, ["targets", "local", "run"]) !== undefined;
+  const hasImage = valueAt(merged, ["workload", "image"]) !== undefined;
+  const engine = valueAt(merged, ["targets", "local", "engine"]) ?? "auto";
+  if ((engine === "docker" || engine === "podman") && !hasImage) {
     return [
       {
-        code: "IMAGE_NOT_SUPPORTED",
+        code: "CONFIG_INVALID",
         path: ["workload", "image"],
-        part: "value",
-        message: `workload.image: the local target cannot run images in this version; ${instead}`,
+        part: "key",
+        message: `missing key "image" in workload: targets.local.engine is ${engine}, which runs images`,
       },
     ];
   }
-  const missing: ConfigProblem = {
-    code: "CONFIG_INVALID",
-    path: ["targets", "local", "run"],
-    part: "key",
-    message: 'missing key "run" in targets.local: nothing says which program to start',
-  };
-  return [...(run === undefined ? [missing] : []), ...checkImageArguments(merged)];
+  if (hasRun || (engine !== "process" && hasImage)) return [];
+  return [
+    {
+      code: "CONFIG_INVALID",
+      path: ["targets", "local", "run"],
+      part: "key",
+      message: hasImage
+        ? 'missing key "run" in targets.local: targets.local.engine is process, which runs no image'
+        : 'missing key "run" in targets.local: nothing says which program to start',
+    },
+  ];
 }
 
 function checkPorts(merged: unknown): ConfigProblem[] {
@@ -81,7 +96,16 @@ function checkKeyApi(merged: unknown): ConfigProblem[] {
   ];
 }
 
-function checkImageArguments(merged: unknown): ConfigProblem[] {
+/** Where the program runs, what would replace the image's command must not be lost without a word. */
+function checkLocalArguments(merged: unknown): ConfigProblem[] {
+  const engine = valueAt(merged, ["targets", "local", "engine"]);
+  const run = valueAt(merged, ["targets", "local", "run"]);
+  return imageWins(engine, run)
+    ? []
+    : refuseImageArguments(merged, "while targets.local.run runs in place of the image");
+}
+
+function refuseImageArguments(merged: unknown, circumstance: string): ConfigProblem[] {
   return ["entrypoint", "args"]
     .filter((key) => {
       const value = valueAt(merged, ["workload", key]);
@@ -91,7 +115,7 @@ function checkImageArguments(merged: unknown): ConfigProblem[] {
       code: "CONFIG_INVALID",
       path: ["workload", key],
       part: "key",
-      message: `workload.${key} has no effect without an image; arguments of the program stand in targets.local.run`,
+      message: `workload.${key} has no effect ${circumstance}; arguments of the program stand in targets.local.run`,
     }));
 }
 

@@ -68,7 +68,7 @@ test("fills in every default of the smallest file", () => {
     key: { kind: "hsm", onDestroy: "keep" },
     attestation: {},
     trust: { accept: [] },
-    targets: { local: { run: ["node", "server.js"] } },
+    targets: { local: { engine: "auto", run: ["node", "server.js"] } },
     stacks: {},
   });
 });
@@ -332,19 +332,73 @@ test("refuses one name in env and in secrets", () => {
   });
 });
 
-test("says that images are not supported yet, and what to use", () => {
-  const error = failureOf("version: 1\nname: hello\nworkload:\n  image: ghcr.io/acme/hello:1.4.2\n");
-  assert.equal(error.code, "IMAGE_NOT_SUPPORTED");
-  assert.equal(
-    error.message,
-    "polaris.yaml:4:10: workload.image: the local target cannot run images in this version; use targets.local.run",
-  );
-  assert.equal(error.hint, "name the program under targets.local.run, for example run: [node, server.js]");
-  assertProblem(`${MINIMAL}workload: { image: a }\n`, {
-    code: "IMAGE_NOT_SUPPORTED",
-    message:
-      "polaris.yaml:4:20: workload.image: the local target cannot run images in this version; remove it: targets.local.run is what runs",
-  });
+test("takes an image, a program, or both, as long as the engine has what it runs", () => {
+  const engineOf = (workload: string, local: string): string => {
+    const text = `version: 1\nname: hello\nworkload: {${workload}}\ntargets: { local: {${local}} }\n`;
+    return parseConfig(text, { fileName: "polaris.yaml" }).config.targets.local.engine;
+  };
+  assert.equal(engineOf("image: 'ghcr.io/acme/hello:1.4.2'", ""), "auto");
+  assert.equal(engineOf("image: a", "run: [b]"), "auto");
+  for (const engine of ["auto", "docker", "podman"]) {
+    assert.equal(engineOf("image: a, entrypoint: [b], args: [c]", `engine: ${engine}`), engine);
+  }
+  assert.equal(engineOf("image: a, args: [c]", "engine: docker, run: [b]"), "docker");
+  assert.equal(engineOf("image: a", "engine: process, run: [b]"), "process");
+  assert.equal(engineOf("", "engine: process, run: [b]"), "process");
+});
+
+test("refuses arguments of an image that a program takes the place of", () => {
+  for (const engine of ["auto", "process"]) {
+    for (const key of ["entrypoint", "args"]) {
+      assertProblem(
+        `version: 1\nname: hello\nworkload: { image: a, ${key}: [b] }\ntargets: { local: { engine: ${engine}, run: [c] } }\n`,
+        {
+          message: `polaris.yaml:3:23: workload.${key} has no effect while targets.local.run runs in place of the image; arguments of the program stand in targets.local.run`,
+        },
+      );
+    }
+  }
+});
+
+test("refuses an engine that has nothing to run, and says what it lacks", () => {
+  const cases: readonly (readonly [string, string])[] = [
+    [
+      "workload: { image: a }\ntargets: { local: { engine: process } }",
+      '4:12: missing key "run" in targets.local: targets.local.engine is process, which runs no image',
+    ],
+    [
+      "targets: { local: { engine: docker, run: [a] } }",
+      '1:1: missing key "image" in workload: targets.local.engine is docker, which runs images',
+    ],
+    [
+      "workload: {}\ntargets: { local: { engine: podman } }",
+      '3:1: missing key "image" in workload: targets.local.engine is podman, which runs images',
+    ],
+    [
+      "targets: { local: { engine: containerd, run: [a] } }",
+      '3:29: targets.local.engine: expected auto, docker, podman or process, got "containerd"',
+    ],
+  ];
+  for (const [lines, message] of cases) {
+    assertProblem(`version: 1\nname: hello\n${lines}\n`, { message: `polaris.yaml:${message}` });
+  }
+});
+
+test("refuses what no registry could have", () => {
+  for (const image of [
+    "Acme/Hello",
+    "a b",
+    "/a",
+    "a:",
+    "a@sha256:12",
+    "-a",
+    `${"a".repeat(200)}/${"b".repeat(200)}`,
+  ]) {
+    assertProblem(`${MINIMAL}workload: { image: ${JSON.stringify(image)} }\n`, {
+      message:
+        "polaris.yaml:4:20: workload.image: expected an image reference such as ghcr.io/acme/hello:1.4.2",
+    });
+  }
 });
 
 test("wants to know what to run", () => {

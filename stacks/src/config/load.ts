@@ -43,7 +43,7 @@ export interface LoadedConfig {
  * Reads and checks polaris.yaml for one stack.
  *
  * @throws {PolarisError} CONFIG_FILE_NOT_FOUND, CONFIG_UNREADABLE, CONFIG_SYNTAX; CONFIG_INVALID (or
- *   TARGET_NOT_AVAILABLE, IMAGE_NOT_SUPPORTED if that is all) with every problem and its line and column;
+ *   TARGET_NOT_AVAILABLE if that is all) with every problem and its line and column;
  *   STACK_NOT_FOUND; USAGE_INVALID for a stack that nothing could be called
  */
 export async function loadConfig({ cwd, file = DEFAULT_FILE, stack }: ConfigChoice): Promise<LoadedConfig> {

@@ -5,7 +5,7 @@ import type { ConfigPath, Position, YamlSource } from "./parse-yaml.ts";
 
 /** Something wrong in the configuration, before anybody knows where it stands in the file. */
 export interface ConfigProblem {
-  readonly code: Extract<ErrorCode, "CONFIG_INVALID" | "TARGET_NOT_AVAILABLE" | "IMAGE_NOT_SUPPORTED">;
+  readonly code: Extract<ErrorCode, "CONFIG_INVALID" | "TARGET_NOT_AVAILABLE">;
   readonly path: ConfigPath;
   /** Whether to point at the key or at its value. */
   readonly part: "key" | "value";
@@ -15,7 +15,6 @@ export interface ConfigProblem {
 const HINTS: Readonly<Record<ConfigProblem["code"], string>> = {
   CONFIG_INVALID: '"polaris config schema" prints every key with its meaning',
   TARGET_NOT_AVAILABLE: "use target: local",
-  IMAGE_NOT_SUPPORTED: "name the program under targets.local.run, for example run: [node, server.js]",
 };
 
 /** Problems beyond this many are counted, not printed: nobody reads them before the first ones are mended. */

@@ -188,6 +188,11 @@ const optional: { requiredKeys: [] } = { requiredKeys: [] };
 const sections = {
   workload: fc.record(
     {
+      image: fc.constantFrom(
+        "alpine",
+        "ghcr.io/acme/hello:1.4.2",
+        `localhost:5000/a@sha256:${"0".repeat(64)}`,
+      ),
       env: fc.dictionary(
         variable.map((value) => `E_${value}`),
         text,
@@ -245,7 +250,16 @@ const validFile = fc.record(
     target: fc.constant("local"),
     ...sections,
     attestation: fc.constant({}),
-    targets: fc.constant({ local: { run: ["node", "server.js"], files: ["server.js", "lib/**"] } }),
+    targets: fc.record({
+      local: fc.record(
+        {
+          run: fc.constant(["node", "server.js"]),
+          files: fc.constant(["server.js", "lib/**"]),
+          engine: fc.constantFrom("auto", "process"),
+        },
+        { requiredKeys: ["run"], noNullPrototype: true },
+      ),
+    }),
     stacks: fc.dictionary(name, fc.record(sections, { ...optional, noNullPrototype: true }), {
       maxKeys: 2,
       noNullPrototype: true,
@@ -368,6 +382,7 @@ trust:
   accept: []
 targets:
   local:
+    engine: auto
     run:
       - a
 `,

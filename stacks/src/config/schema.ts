@@ -1,3 +1,4 @@
+import { parseImageReference } from "@polaris-cvm/images/image-reference.ts";
 import * as z from "zod";
 
 import {
@@ -20,6 +21,8 @@ import { stackOverridesOf } from "./overrides.ts";
 /** Targets whose names are refused with "not available in this version" rather than as a typing mistake. */
 export const UNAVAILABLE_TARGETS: readonly string[] = ["gcp", "azure"];
 
+const IMAGE_RULE = "expected an image reference such as ghcr.io/acme/hello:1.4.2";
+
 const BODY_RULE = "expected a whole number of MiB from 1 to 256";
 
 const encryptionMode = z.enum(["off", "optional", "required"]);
@@ -41,19 +44,20 @@ const health = z
 const workload = z.strictObject({
   image: z
     .string()
-    .regex(/^[A-Za-z0-9]\S*$/, { error: "expected an image reference such as ghcr.io/acme/hello:1.4.2" })
-    .max(512, { error: "expected at most 512 characters" })
+    .max(512, { error: "expected at most 512 characters", abort: true })
+    .regex(/^[A-Za-z0-9]\S*$/, { error: IMAGE_RULE, abort: true })
+    .refine(isImageReference, { error: IMAGE_RULE })
     .exactOptional()
     .meta({
       description:
-        "Container image to run. Not supported by the local target in this version: use targets.local.run.",
+        "Container image to run, for linux/amd64. polaris lock asks its registry for the digest, and nothing else is deployed until polaris lock --update. On local it needs Docker or Podman; targets.local.run needs neither.",
       examples: ["ghcr.io/acme/hello:1.4.2"],
     }),
   entrypoint: z.array(argumentFormat).default([]).meta({
-    description: "Replaces the image's entrypoint. Only with an image.",
+    description: "Replaces the image's entrypoint. Only where the image runs.",
   }),
   args: z.array(argumentFormat).default([]).meta({
-    description: "Replaces the image's command. Only with an image.",
+    description: "Replaces the image's command. Only where the image runs.",
   }),
   port: portFormat.exactOptional().meta({
     description:
@@ -187,6 +191,10 @@ const key = z.strictObject({
 });
 
 const localTarget = z.strictObject({
+  engine: z.enum(["auto", "docker", "podman", "process"]).default("auto").meta({
+    description:
+      "What runs the workload. auto: targets.local.run as a process if it is there, otherwise workload.image in Docker or Podman, whichever answers. process, docker and podman name one.",
+  }),
   run: z
     .array(argumentFormat)
     .min(1)
@@ -194,7 +202,7 @@ const localTarget = z.strictObject({
     .exactOptional()
     .meta({
       description:
-        "Program and arguments to start in the project folder instead of an image. It listens on HOST and PORT.",
+        "Program and arguments to start in the project folder, as a process instead of an image. It listens on HOST and PORT.",
       examples: [["node", "server.js"]],
     }),
   files: z
@@ -267,6 +275,16 @@ export const configSchema = z.strictObject({
       examples: [{ dev: { proxy: { port: 3001 } } }],
     }),
 });
+
+/** The pattern is for editors; only reading a reference says whether it is one. */
+function isImageReference(text: string): boolean {
+  try {
+    parseImageReference(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 /** A validated polaris.yaml, with the overrides of one stack merged into it. */
 export type Config = Immutable<z.output<typeof configSchema>>;

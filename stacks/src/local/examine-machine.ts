@@ -1,6 +1,7 @@
 import { once } from "node:events";
 import { access, constants, statfs } from "node:fs/promises";
 import { createServer } from "node:net";
+import { ENGINE_NAMES, findEngine } from "./containers/engine.ts";
 
 /** One line of `polaris doctor`. */
 export interface DoctorCheck {
@@ -23,6 +24,7 @@ export async function examineMachine(projectDir: string): Promise<DoctorCheck[]>
     checkWritable("socket-folder", "/tmp"),
     checkSpace(projectDir),
     checkLoopback(),
+    checkEngine(),
   ]);
 }
 
@@ -67,6 +69,20 @@ async function checkSpace(folder: string): Promise<DoctorCheck> {
       hint: `is ${folder} there?`,
     };
   }
+}
+
+/** Nothing is wrong without one: whether a project needs it, its own checks say. */
+async function checkEngine(): Promise<DoctorCheck> {
+  const engine = await findEngine(ENGINE_NAMES);
+  return {
+    id: "container-engine",
+    ok: true,
+    found:
+      engine === undefined
+        ? "no container engine answers: a program can be run (targets.local.run), an image cannot"
+        : `${engine.name} ${engine.version} answers: an image can be run`,
+    hint: "",
+  };
 }
 
 async function checkLoopback(): Promise<DoctorCheck> {

@@ -4,6 +4,7 @@ import { test } from "node:test";
 import { planStack } from "../plan.ts";
 import type { Plan } from "../plan.ts";
 import { sampleConfig, sampleLock, samplePaths, sampleState } from "../testing/sample-stack.ts";
+import { sampleImagePlan } from "../testing/sample-image.ts";
 import { planPartConfigs } from "./part-configs.ts";
 import { parseTokenAgentConfig } from "./token-agent/config.ts";
 import { parseTrustConfig } from "./trust/config.ts";
@@ -26,6 +27,7 @@ test("the trust services get exactly one machine, one administrator, one provide
   assert.deepEqual(parseTrustConfig(JSON.parse(configsOf(hsmPlan).trust)), {
     version: 1,
     port: 40_001,
+    socket: null,
     stateDir: samplePaths.trustDir,
     machines: [
       {
@@ -103,7 +105,16 @@ test("the token agent keeps a token for the provider alone, for the proxy of a k
     tokenFile: samplePaths.tokenFile,
     refreshMs: 40 * 60_000,
     socketPath: samplePaths.tokenAgentSocket,
+    group: null,
   });
+});
+
+test("for a proxy in a container both listen at sockets of one folder, which its group may use", () => {
+  const configs = planPartConfigs(sampleImagePlan(), samplePaths, sampleState, CREDENTIALS, 65_532);
+  const { socketPath, group } = parseTokenAgentConfig(JSON.parse(configs.tokenAgent));
+  const { socket } = parseTrustConfig(JSON.parse(configs.trust));
+  assert.deepEqual([socketPath, group], [`${samplePaths.socketDir}/services/token-agent.sock`, 65_532]);
+  assert.deepEqual(socket, { path: `${samplePaths.socketDir}/services/trust.sock`, group: 65_532 });
 });
 
 test("with an ephemeral key there is no key in the key service and no token to exchange", () => {

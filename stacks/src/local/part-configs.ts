@@ -11,20 +11,33 @@ export interface PartConfigs {
   readonly tokenAgent: string;
 }
 
+/**
+ * @param group  id of the group that a proxy in a container has, if it is not this user's; null: none
+ */
 export function planPartConfigs(
   plan: Plan,
   paths: StackPaths,
   state: LocalState,
   credentials: Credentials,
+  group: number | null = null,
 ): PartConfigs {
   return {
-    trust: `${JSON.stringify(planTrustConfig(plan, paths, state, credentials), null, 2)}\n`,
-    tokenAgent: `${JSON.stringify(planTokenAgentConfig(plan, paths, state), null, 2)}\n`,
+    trust: formatConfig(planTrustConfig(plan, paths, { state, credentials, group })),
+    tokenAgent: formatConfig(planTokenAgentConfig(plan, paths, state, group)),
   };
 }
 
+export function formatConfig(config: object): string {
+  return `${JSON.stringify(config, null, 2)}\n`;
+}
+
 /** Schema: token-agent/config.ts. */
-function planTokenAgentConfig(plan: Plan, paths: StackPaths, state: LocalState): Record<string, unknown> {
+function planTokenAgentConfig(
+  plan: Plan,
+  paths: StackPaths,
+  state: LocalState,
+  group: number | null,
+): Record<string, unknown> {
   const federated = plan.key.kind === "hsm";
   return {
     version: 1,
@@ -32,7 +45,9 @@ function planTokenAgentConfig(plan: Plan, paths: StackPaths, state: LocalState):
     credentialFile: paths.machineCredential,
     stsAudience: federated ? plan.keyPolicy.audience : null,
     tokenFile: federated ? paths.tokenFile : null,
-    socketPath: paths.tokenAgentSocket,
+    ...(plan.workload.kind === "image"
+      ? { socketPath: paths.containers.tokenAgentSocket, group }
+      : { socketPath: paths.tokenAgentSocket }),
   };
 }
 
@@ -40,13 +55,17 @@ function planTokenAgentConfig(plan: Plan, paths: StackPaths, state: LocalState):
 function planTrustConfig(
   plan: Plan,
   paths: StackPaths,
-  state: LocalState,
-  credentials: Credentials,
+  {
+    state,
+    credentials,
+    group,
+  }: { readonly state: LocalState; readonly credentials: Credentials; readonly group: number | null },
 ): Record<string, unknown> {
   const { identity, key, keyPolicy } = plan;
   return {
     version: 1,
     port: state.ports.trust,
+    ...(plan.workload.kind === "image" && { socket: { path: paths.containers.trustSocket, group } }),
     stateDir: paths.trustDir,
     machines: [
       {

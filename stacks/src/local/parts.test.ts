@@ -4,9 +4,11 @@ import { existsSync } from "node:fs";
 import { test } from "node:test";
 import { parseProxyEnvironment } from "@polaris-cvm/proxy/environment";
 import type { ProxySettings } from "@polaris-cvm/proxy/environment";
+import { workloadDigest } from "../lock-file/locked-image.ts";
 import { planStack } from "../plan.ts";
 import type { Plan } from "../plan.ts";
 import { sampleConfig, sampleLock, samplePaths, sampleState } from "../testing/sample-stack.ts";
+import { sampleImagePlan } from "../testing/sample-image.ts";
 import { planParts } from "./parts.ts";
 import type { LocalChoices } from "./parts.ts";
 import { specDigest } from "./supervisor/part-spec.ts";
@@ -50,6 +52,38 @@ test("four parts start in this order, ours with programs that are there", () => 
     const program = command.slice(1).find((argument) => !argument.startsWith("--"));
     assert.ok(existsSync(program ?? ""), `${name}: ${program}`);
   }
+});
+
+test("an image makes workload and proxy processes that look after a container, and are told no secret", () => {
+  const containers = {
+    workloadConfig: "the workload's container",
+    proxyConfig: "the proxy's container",
+    ambient: { DOCKER_HOST: "unix:///somewhere.sock" },
+  };
+  const plan = sampleImagePlan("workload: { health: { path: /up, timeout: 300s } }");
+  const [trust, tokenAgent, workload, proxy] = planParts(plan, samplePaths, { ...CHOICES, containers });
+  assert.ok(trust && tokenAgent && workload && proxy);
+  const { workloadConfig, proxyConfig, workloadReady, proxyReady, tokenAgentSocket } = samplePaths.containers;
+  for (const [part, config] of [
+    [workload, workloadConfig],
+    [proxy, proxyConfig],
+  ] as const) {
+    assert.deepEqual([part.command[0], part.command.at(-1)], [process.execPath, config]);
+    assert.ok(existsSync(part.command[1] ?? ""));
+    assert.deepEqual([part.env, part.ambient], [{}, containers.ambient]);
+  }
+  assert.deepEqual(workload.secrets, CHOICES.secrets);
+  assert.equal(proxy.secrets, undefined);
+  assert.deepEqual(workload.probes, [{ kind: "socket", path: workloadReady }]);
+  assert.deepEqual(proxy.probes, [
+    { kind: "socket", path: proxyReady },
+    { kind: "http", url: "http://127.0.0.1:40003/polaris-container/ready", expect: "200" },
+  ]);
+  // The proxy is ready when the workload is.
+  assert.equal(proxy.readyTimeoutMs, 300_000);
+  assert.deepEqual(tokenAgent.probes[0], { kind: "socket", path: tokenAgentSocket });
+  assert.equal(workload.identity, sha256(containers.workloadConfig));
+  assert.throws(() => planParts(plan, samplePaths, CHOICES), { code: "INTERNAL" });
 });
 
 test("the proxy reads every setting of the plan out of its environment", () => {
@@ -221,7 +255,7 @@ test("a changed configuration file, and changed files of the workload, make anot
   const plan = planOf();
   assert.equal(partOf("trust", plan).identity, sha256(CHOICES.configs.trust));
   assert.equal(partOf("token-agent", plan).identity, sha256(CHOICES.configs.tokenAgent));
-  assert.equal(partOf("workload", plan).identity, sampleLock.workload.files.sha256);
+  assert.equal(partOf("workload", plan).identity, workloadDigest(sampleLock.workload));
 
   const changedParts = (otherPlan: Plan, choices: Partial<LocalChoices>): PartName[] => {
     const before = planParts(plan, samplePaths, CHOICES);

@@ -1,18 +1,17 @@
 import { createHash } from "node:crypto";
 import { resolve } from "node:path";
 import { fileURLToPath } from "node:url";
-import {
-  PROXY_NODE_FLAGS,
-  formatProxyEnvironment,
-  parseProxyEnvironment,
-} from "@polaris-cvm/proxy/environment";
+import { PROXY_NODE_FLAGS, formatProxyEnvironment } from "@polaris-cvm/proxy/environment";
 import type { TlsSettings } from "@polaris-cvm/proxy/environment";
-import type { Plan } from "../plan.ts";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
+import type { Plan, ProcessWorkload } from "../plan.ts";
+import { STOP_SECONDS } from "./containers/left-containers.ts";
 import { endpointScheme, LOCAL_HOST, localEndpoint, trustUrl } from "./endpoints.ts";
 import type { PartConfigs } from "./part-configs.ts";
+import { planProxySettings } from "./proxy-settings.ts";
 import type { StackPaths } from "./stack-paths.ts";
 import type { LocalState } from "./state.ts";
-import type { PartSpec, SecretsFingerprint } from "./supervisor/part-spec.ts";
+import type { PartSpec, Probe, SecretsFingerprint } from "./supervisor/part-spec.ts";
 
 /** How long a part of ours may take to become ready; making a new RSA-4096 key is the longest of it. */
 const OWN_PART_READY_MS = 60_000;
@@ -28,7 +27,21 @@ export interface LocalChoices {
   readonly workloadAmbient: Readonly<Record<string, string>>;
   /** The same for the parts of ours. */
   readonly ownAmbient: Readonly<Record<string, string>>;
+  /** There if the workload is an image. */
+  readonly containers?: ContainerParts;
 }
+
+/** What the parts that are containers run with. */
+export interface ContainerParts {
+  /** Their configuration files, as text. No secret is in them. */
+  readonly workloadConfig: string;
+  readonly proxyConfig: string;
+  /** What the engine's program gets of the deployer's environment: where its service is. */
+  readonly ambient: Readonly<Record<string, string>>;
+}
+
+/** How long a container may take to end: the engine's patience with it, and then some for the engine, in milliseconds. */
+const CONTAINER_GRACE_MS = STOP_SECONDS * 1000 + 15_000;
 
 /** The processes of a local stack, in the order in which they start: a pure function. */
 export function planParts(plan: Plan, paths: StackPaths, choices: LocalChoices): PartSpec[] {
@@ -36,8 +49,23 @@ export function planParts(plan: Plan, paths: StackPaths, choices: LocalChoices):
   return [
     { ...planTrust(paths, state, configs.trust), ambient: ownAmbient },
     { ...planTokenAgent(plan, paths, configs.tokenAgent), ambient: ownAmbient },
-    planWorkload(plan, paths, choices),
-    { ...planProxy(plan, paths, choices), ambient: ownAmbient },
+    ...planServers(plan, paths, choices),
+  ];
+}
+
+/** Workload and proxy: containers if the workload is an image, else programs. */
+function planServers(plan: Plan, paths: StackPaths, choices: LocalChoices): PartSpec[] {
+  const { workload } = plan;
+  if (workload.kind === "process") {
+    const proxy = { ...planProxy(plan, paths, choices), ambient: choices.ownAmbient };
+    return [planWorkload(plan, workload, paths, choices), proxy];
+  }
+  const { containers } = choices;
+  if (containers === undefined)
+    throw new PolarisError("INTERNAL", "an image without the plan of its container");
+  return [
+    planWorkloadContainer(paths, containers, choices),
+    planProxyContainer(plan, paths, containers, choices),
   ];
 }
 
@@ -54,13 +82,14 @@ function planTrust(paths: StackPaths, state: LocalState, config: string): PartSp
 }
 
 function planTokenAgent(plan: Plan, paths: StackPaths, config: string): PartSpec {
+  const socket = plan.workload.kind === "image" ? paths.containers.tokenAgentSocket : paths.tokenAgentSocket;
   return {
     name: "token-agent",
     command: [process.execPath, ownModule("./token-agent/main.ts"), paths.tokenAgentConfig],
     cwd: paths.stackDir,
     env: {},
     probes: [
-      { kind: "socket", path: paths.tokenAgentSocket },
+      { kind: "socket", path: socket },
       ...(plan.key.kind === "hsm" ? [{ kind: "file", path: paths.tokenFile } as const] : []),
     ],
     readyTimeoutMs: OWN_PART_READY_MS,
@@ -68,8 +97,13 @@ function planTokenAgent(plan: Plan, paths: StackPaths, config: string): PartSpec
   };
 }
 
-function planWorkload(plan: Plan, paths: StackPaths, choices: LocalChoices): PartSpec {
-  const { workload } = plan;
+function planWorkload(
+  plan: Plan,
+  workload: ProcessWorkload,
+  paths: StackPaths,
+  choices: LocalChoices,
+): PartSpec {
+  const { env, keyApi, healthPath, healthTimeoutMs } = plan.workload;
   const { state, secrets, workloadAmbient } = choices;
   const port = state.ports.workload;
   return {
@@ -78,28 +112,32 @@ function planWorkload(plan: Plan, paths: StackPaths, choices: LocalChoices): Par
     cwd: paths.projectDir,
     ambient: workloadAmbient,
     env: {
-      ...workload.env,
+      ...env,
       HOST: "127.0.0.1",
       PORT: String(port),
-      ...(workload.keyApi && { POLARIS_KEY_API_SOCKET: paths.keyApiSocket }),
+      ...(keyApi && { POLARIS_KEY_API_SOCKET: paths.keyApiSocket }),
     },
     secrets,
     probes: [
-      workload.healthPath === undefined
+      healthPath === undefined
         ? { kind: "tcp", port }
-        : { kind: "http", url: `http://127.0.0.1:${port}${workload.healthPath}`, expect: "2xx-3xx" },
+        : { kind: "http", url: `http://127.0.0.1:${port}${healthPath}`, expect: "2xx-3xx" },
     ],
-    readyTimeoutMs: workload.healthTimeoutMs,
+    readyTimeoutMs: healthTimeoutMs,
     // Not an argument or variable of the process, but what it is: changed files are another workload.
     identity: workload.filesSha256,
   };
 }
 
 function planProxy(plan: Plan, paths: StackPaths, { state, tlsFilesSha256 }: LocalChoices): PartSpec {
-  const { key, proxy, workload } = plan;
-  const endpoint = localEndpoint({ ...state, scheme: endpointScheme(plan) });
-  const { settings: defaults } = parseProxyEnvironment({
-    POLARIS_PROXY_WORKLOAD_URL: `http://127.0.0.1:${state.ports.workload}`,
+  const settings = planProxySettings(plan, state, {
+    host: LOCAL_HOST,
+    port: state.ports.proxy,
+    workloadUrl: `http://127.0.0.1:${state.ports.workload}`,
+    tls: planTls(plan, paths),
+    tokenAgentSocket: paths.tokenAgentSocket,
+    tokenFile: paths.tokenFile,
+    keyApiSocket: paths.keyApiSocket,
   });
   return {
     name: "proxy",
@@ -109,47 +147,61 @@ function planProxy(plan: Plan, paths: StackPaths, { state, tlsFilesSha256 }: Loc
       fileURLToPath(import.meta.resolve("@polaris-cvm/proxy/bin")),
     ],
     cwd: paths.stackDir,
-    env: formatProxyEnvironment({
-      ...defaults,
-      host: LOCAL_HOST,
-      port: state.ports.proxy,
-      stack: plan.qualifiedName,
-      workload: {
-        ...defaults.workload,
-        timeoutMs: proxy.workloadTimeoutMs,
-        ...(workload.healthPath === undefined ? {} : { healthPath: workload.healthPath }),
-      },
-      encryption: { requests: proxy.encryptRequests, responses: proxy.encryptResponses },
-      limits: { ...defaults.limits, maxBodyBytes: proxy.maxBodyBytes },
-      cors: { origins: proxy.corsOrigins },
-      tls: planTls(plan, paths),
-      tokenAgentSocket: paths.tokenAgentSocket,
-      ...(workload.keyApi && { workloadKeyApiSocket: paths.keyApiSocket }),
-      key:
-        key.kind === "ephemeral"
-          ? { kind: "ephemeral" }
-          : {
-              kind: "google-federated",
-              project: key.project,
-              location: key.location,
-              keyRing: key.keyRing,
-              key: key.name,
-              keyVersion: 1,
-              olderKeyVersions: [],
-              audience: plan.keyPolicy.audience,
-              tokenFile: paths.tokenFile,
-              stsUrl: trustUrl(state),
-              kmsUrl: trustUrl(state),
-              iamCredentialsUrl: trustUrl(state),
-            },
-    }),
+    env: formatProxyEnvironment(settings),
     probes: [
-      { kind: "http", url: `${endpoint}/polaris-container/ready`, expect: "200" },
-      ...(workload.keyApi ? [{ kind: "socket", path: paths.keyApiSocket } as const] : []),
+      proxyReady(plan, state),
+      ...(plan.workload.keyApi ? [{ kind: "socket", path: paths.keyApiSocket } as const] : []),
     ],
     readyTimeoutMs: OWN_PART_READY_MS,
     // It reads them when it starts: a renewed certificate needs another process.
     ...(tlsFilesSha256 !== undefined && { identity: tlsFilesSha256 }),
+  };
+}
+
+function proxyReady(plan: Plan, state: LocalState): Probe {
+  const endpoint = localEndpoint({ ...state, scheme: endpointScheme(plan) });
+  return { kind: "http", url: `${endpoint}/polaris-container/ready`, expect: "200" };
+}
+
+/** Whether it works is the proxy's to say, which alone can reach it. */
+function planWorkloadContainer(
+  paths: StackPaths,
+  containers: ContainerParts,
+  choices: LocalChoices,
+): PartSpec {
+  return {
+    ...planContainer(paths, paths.containers.workloadConfig, containers),
+    name: "workload",
+    secrets: choices.secrets,
+    probes: [{ kind: "socket", path: paths.containers.workloadReady }],
+    readyTimeoutMs: OWN_PART_READY_MS,
+    identity: digest(containers.workloadConfig),
+  };
+}
+
+function planProxyContainer(
+  plan: Plan,
+  paths: StackPaths,
+  containers: ContainerParts,
+  { state, tlsFilesSha256 }: LocalChoices,
+): PartSpec {
+  return {
+    ...planContainer(paths, paths.containers.proxyConfig, containers),
+    name: "proxy",
+    probes: [{ kind: "socket", path: paths.containers.proxyReady }, proxyReady(plan, state)],
+    // It is not ready before the workload is.
+    readyTimeoutMs: Math.max(OWN_PART_READY_MS, plan.workload.healthTimeoutMs),
+    identity: digest(containers.proxyConfig + (tlsFilesSha256 ?? "")),
+  };
+}
+
+function planContainer(paths: StackPaths, configFile: string, { ambient }: ContainerParts) {
+  return {
+    command: [process.execPath, ownModule("./containers/run-container.ts"), configFile],
+    cwd: paths.stackDir,
+    ambient,
+    env: {},
+    graceMs: CONTAINER_GRACE_MS,
   };
 }
 

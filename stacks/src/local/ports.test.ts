@@ -19,7 +19,7 @@ async function holdPort(t: TestContext): Promise<number> {
 }
 
 function planWith(proxyPort: number | undefined): Plan {
-  return { proxy: { port: proxyPort }, workload: { port: undefined } } as unknown as Plan;
+  return { proxy: { port: proxyPort }, workload: { kind: "process", port: undefined } } as unknown as Plan;
 }
 
 function stateWith(ports: Partial<LocalState["ports"]>): LocalState {
@@ -76,4 +76,15 @@ test("a port that another part has, or a stranger, is taken", onLinux, async (t)
     );
     await assert.rejects(choosePorts(planWith(port), undefined, alive), { code: "PORT_TAKEN" });
   }
+});
+
+test("the port that a workload has in its container need not be free on this machine", async (t) => {
+  const port = await holdPort(t);
+  const plan = planWith(undefined);
+  const inContainer: Plan = {
+    ...plan,
+    workload: { ...plan.workload, kind: "image", port } as Plan["workload"],
+  };
+  assert.deepEqual(await checkPorts(inContainer, undefined, nobody), []);
+  assert.notEqual((await choosePorts(inContainer, undefined, nobody)).ports.workload, port);
 });

@@ -74,9 +74,11 @@ async function isUsable(port: number, { part, remembered }: PortWish, alive: Ali
 }
 
 function portWishes(plan: Plan, previous: LocalState | undefined): PortWish[] {
+  // The port of a container is one of its own network: this machine's need not be free.
+  const workloadPort = plan.workload.kind === "process" ? plan.workload.port : undefined;
   return [
     { part: "proxy", asked: plan.proxy.port, remembered: previous?.ports.proxy },
-    { part: "workload", asked: plan.workload.port, remembered: previous?.ports.workload },
+    { part: "workload", asked: workloadPort, remembered: previous?.ports.workload },
     { part: "trust", asked: undefined, remembered: previous?.ports.trust },
   ];
 }

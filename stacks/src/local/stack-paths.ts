@@ -30,6 +30,25 @@ export interface StackPaths {
   readonly tokenAgentSocket: string;
   /** Where the proxy serves its key API, if it does. */
   readonly keyApiSocket: string;
+  /** What a stack has more if its workload and proxy are containers. */
+  readonly containers: ContainerPaths;
+}
+
+export interface ContainerPaths {
+  /** What engines know a stack by: the same folder is the same stack, and no other. */
+  readonly stackId: string;
+  readonly folder: string;
+  readonly workloadConfig: string;
+  readonly proxyConfig: string;
+  /** Sockets that take connections as long as the container runs. */
+  readonly workloadReady: string;
+  readonly proxyReady: string;
+  /** Copies of certificate and key, which the proxy may read whoever owns the originals. */
+  readonly tlsDir: string;
+  /** The one folder of sockets that the proxy sees. */
+  readonly servicesDir: string;
+  readonly tokenAgentSocket: string;
+  readonly trustSocket: string;
 }
 
 /** @throws {PolarisError} STATE_CORRUPT if the project folder cannot be looked at */
@@ -53,6 +72,23 @@ export function stackPaths(givenProjectDir: string, stack: string): StackPaths {
     socketDir,
     tokenAgentSocket: join(socketDir, "token-agent.sock"),
     keyApiSocket: join(socketDir, "key-api.sock"),
+    containers: containerPaths(join(stackDir, "containers"), socketDir, digest),
+  };
+}
+
+function containerPaths(folder: string, socketDir: string, stackId: string): ContainerPaths {
+  const servicesDir = join(socketDir, "services");
+  return {
+    stackId,
+    folder,
+    workloadConfig: join(folder, "workload.json"),
+    proxyConfig: join(folder, "proxy.json"),
+    workloadReady: join(socketDir, "workload.sock"),
+    proxyReady: join(socketDir, "proxy.sock"),
+    tlsDir: join(folder, "tls"),
+    servicesDir,
+    tokenAgentSocket: join(servicesDir, "token-agent.sock"),
+    trustSocket: join(servicesDir, "trust.sock"),
   };
 }
 

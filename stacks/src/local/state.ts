@@ -4,6 +4,7 @@ import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { z } from "zod";
 import { stateUnwritable, writeFileAtomic } from "../atomic-file.ts";
 import { makeFolder } from "../make-folder.ts";
+import { ENGINE_NAMES } from "./containers/engine.ts";
 import { createHomeFolder } from "./home-folder.ts";
 import type { StackPaths } from "./stack-paths.ts";
 
@@ -18,6 +19,8 @@ const stateSchema = z.strictObject({
   ports: z.strictObject({ trust: port, workload: port, proxy: port }),
   /** Of the endpoint; stacks of before TLS have none. */
   scheme: z.enum(["http", "https"]).default("http"),
+  /** What runs its containers; absent: it has none. Written before there is one. */
+  engine: z.enum(ENGINE_NAMES).exactOptional(),
 });
 
 export type LocalState = z.infer<typeof stateSchema>;
@@ -58,6 +61,7 @@ export async function removeState(paths: StackPaths): Promise<void> {
     dirname(paths.machineCredential),
     paths.trustConfig,
     paths.tokenAgentConfig,
+    paths.containers.folder,
     ...((await isOwn(paths.socketDir)) ? [paths.socketDir] : []),
     `${paths.stackDir}/logs`,
     `${paths.stackDir}/run`,

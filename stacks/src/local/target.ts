@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { readdir, rm, rmdir } from "node:fs/promises";
 import { join } from "node:path";
-import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { isPolarisError, PolarisError } from "@polaris-cvm/sdk/errors";
 import { errnoOf, stateUnwritable, writeFileAtomic } from "../atomic-file.ts";
 import type { DeployedStack } from "../lock-file/schema.ts";
 import type { Plan } from "../plan.ts";
@@ -10,12 +10,27 @@ import type {
   DeployOperation,
   Finding,
   KeptKey,
+  OpenProxyImage,
   StackLocation,
   StackOperation,
   StackStatus,
   Target,
 } from "../target.ts";
 import { findAliveParts } from "./alive-parts.ts";
+import type { AliveParts } from "./alive-parts.ts";
+import { isImagePlan } from "./containers/container-plan.ts";
+import { requireEngine } from "./containers/engine.ts";
+import type { EngineName } from "./containers/engine.ts";
+import {
+  checkContainers,
+  findContainerParts,
+  findEnginesOf,
+  prepareContainers,
+  previewContainers,
+  removeFromEngine,
+  removeFromEngines,
+  sharedGroup,
+} from "./containers/stack-containers.ts";
 import { readControlPlane } from "./control-plane.ts";
 import { ensureCredentials, loadCredentials } from "./credentials.ts";
 import type { Credentials } from "./credentials.ts";
@@ -38,6 +53,9 @@ import { fingerprintSecrets, PART_NAMES } from "./supervisor/part-spec.ts";
 import { readLog } from "./supervisor/read-log.ts";
 import { checkTlsFiles, hashTlsFiles } from "./tls-files.ts";
 
+/** How long a container engine may take to answer a preview, in milliseconds. */
+const PREVIEW_TIMEOUT_MS = 60_000;
+
 /** This machine: child processes, real cryptography, simulated evidence (docs/local.md). */
 export const localTarget: Target = {
   name: "local",
@@ -55,15 +73,21 @@ export const localTarget: Target = {
 };
 
 async function check(plan: Plan, { projectDir, stack }: StackLocation): Promise<Finding[]> {
+  if (isImagePlan(plan)) await requireEngine(plan.engine);
   const paths = stackPaths(projectDir, stack);
-  const alive = await findAliveParts(paths.stackDir);
-  return [...(await checkPorts(plan, await loadState(paths), alive)), ...(await checkTlsFiles(plan, paths))];
+  const state = await loadState(paths);
+  return [
+    ...(await checkPorts(plan, state, await findOwnParts(paths, state))),
+    ...(await checkTlsFiles(plan, paths)),
+    ...(isImagePlan(plan) ? checkContainers(plan) : []),
+  ];
 }
 
 async function preview(
   plan: Plan,
   { projectDir, stack }: StackLocation,
   secrets: Readonly<Record<string, string>>,
+  openProxyImage: OpenProxyImage,
 ): Promise<Change[]> {
   const paths = stackPaths(projectDir, stack);
   const state = await loadState(paths);
@@ -71,10 +95,16 @@ async function preview(
   if (state === undefined || credentials === undefined) {
     return PART_NAMES.map((part) => ({ part, action: "create", reason: "not deployed" }));
   }
-  const { ports } = await choosePorts(plan, state, await findAliveParts(paths.stackDir));
+  const { ports } = await choosePorts(plan, state, await findOwnParts(paths, state));
+  const next = { ...state, ports };
+  const signal = AbortSignal.timeout(PREVIEW_TIMEOUT_MS);
+  const containers = isImagePlan(plan)
+    ? await previewContainers(plan, paths, { state: next, secrets, openProxyImage, signal })
+    : undefined;
   const desired = planParts(plan, paths, {
-    state: { ...state, ports },
-    configs: planPartConfigs(plan, paths, { ...state, ports }, credentials),
+    state: next,
+    configs: planPartConfigs(plan, paths, next, credentials, sharedGroup(plan)),
+    ...(containers !== undefined && { containers }),
     secrets: await fingerprintSecrets(paths.stackDir, secrets, { create: false }),
     tlsFilesSha256: await hashTlsFiles(plan, paths),
     workloadAmbient: {},
@@ -101,11 +131,16 @@ async function deploy(
   try {
     await operation.onHeld();
     await warnOfOtherKeys(plan, paths, operation);
-    const state = await settleState(plan, paths, operation);
+    const engine = isImagePlan(plan) ? (await requireEngine(plan.engine, operation.signal)).name : undefined;
+    const { state, formerEngine } = await settleState(plan, paths, { engine, operation });
     const credentials = await ensureCredentials(paths);
-    const configs = planPartConfigs(plan, paths, state, credentials);
+    const configs = planPartConfigs(plan, paths, state, credentials, sharedGroup(plan));
     await writeFileAtomic(paths.trustConfig, configs.trust);
     await writeFileAtomic(paths.tokenAgentConfig, configs.tokenAgent);
+    const containers =
+      isImagePlan(plan) && engine !== undefined
+        ? await prepareContainers(plan, paths, { engine, state, secrets, operation })
+        : undefined;
     await converge({
       stackDir: paths.stackDir,
       desired: planParts(plan, paths, {
@@ -115,21 +150,39 @@ async function deploy(
         tlsFilesSha256: await hashTlsFiles(plan, paths),
         workloadAmbient: operation.ambient,
         ownAmbient: compileCacheEnvironment(),
+        ...(containers !== undefined && { containers }),
       }),
       secretEnv: secrets,
       onEvent: operation.onProgress,
       signal: operation.signal,
     });
+    if (formerEngine !== undefined) await forgetEngine(paths, state, formerEngine);
     return await readDeployment(plan, state, credentials, operation.signal);
   } finally {
     await release();
   }
 }
 
-/** The stack's ports, kept or chosen, written down before anything listens on them. */
-async function settleState(plan: Plan, paths: StackPaths, operation: StackOperation): Promise<LocalState> {
+/** The parts of which anything lives, also containers that have lost their processes: they hold the published port. */
+async function findOwnParts(paths: StackPaths, state: LocalState | undefined): Promise<AliveParts> {
+  const alive = await findAliveParts(paths.stackDir);
+  if (state?.engine === undefined) return alive;
+  const left = await findContainerParts(state.engine, paths.containers.stackId);
+  return new Map([...left.map((part) => [part, new Set<number>()] as const), ...alive]);
+}
+
+/**
+ * The stack's ports, kept or chosen, and its engine: written down before anything listens, and before there is a container.
+ *
+ * @returns also the engine that it had and has no more, whose containers are to be removed when others run in their place
+ */
+async function settleState(
+  plan: Plan,
+  paths: StackPaths,
+  { engine, operation }: { readonly engine: EngineName | undefined; readonly operation: StackOperation },
+): Promise<{ readonly state: LocalState; readonly formerEngine: EngineName | undefined }> {
   const previous = await loadState(paths);
-  const { ports, moved } = await choosePorts(plan, previous, await findAliveParts(paths.stackDir));
+  const { ports, moved } = await choosePorts(plan, previous, await findOwnParts(paths, previous));
   for (const part of moved) {
     operation.warn(
       "port-moved",
@@ -137,9 +190,26 @@ async function settleState(plan: Plan, paths: StackPaths, operation: StackOperat
     );
   }
   const scheme = endpointScheme(plan);
-  const state: LocalState = { version: 1, name: plan.name, stack: plan.stack, ports, scheme };
+  const formerEngine = previous?.engine === engine ? undefined : previous?.engine;
+  const kept = engine ?? formerEngine;
+  const state: LocalState = {
+    version: 1,
+    name: plan.name,
+    stack: plan.stack,
+    ports,
+    scheme,
+    ...(kept !== undefined && { engine: kept }),
+  };
   await saveState(paths, state);
-  return state;
+  return { state, formerEngine };
+}
+
+/** Removes what is left in an engine that the stack is not in any more. */
+async function forgetEngine(paths: StackPaths, state: LocalState, former: EngineName): Promise<void> {
+  await removeFromEngine(former, paths.containers.stackId);
+  if (state.engine !== former) return;
+  const { engine: _former, ...rest } = state;
+  await saveState(paths, rest);
 }
 
 /** What polaris.lock remembers: asked from the control plane, never from the endpoint. */
@@ -165,7 +235,7 @@ async function readDeployment(
     instanceId: plan.identity.instanceId,
     issuer: facts.issuer,
     jwks: facts.jwks,
-    workload: plan.workload.filesSha256,
+    workload: plan.workload.kind === "image" ? plan.workload.platformDigest : plan.workload.filesSha256,
     deployedAt: new Date().toISOString(),
   };
 }
@@ -179,7 +249,10 @@ async function exists({ projectDir, stack }: StackLocation): Promise<boolean> {
 
 async function isAnythingThere(paths: StackPaths): Promise<boolean> {
   const observed = await observe(paths.stackDir);
-  return observed.some((part) => part.state !== "absent") || (await findAliveParts(paths.stackDir)).size > 0;
+  if (observed.some((part) => part.state !== "absent") || (await findAliveParts(paths.stackDir)).size > 0) {
+    return true;
+  }
+  return (await findEnginesOf(paths.containers.stackId)).length > 0;
 }
 
 async function status({ projectDir, stack }: StackLocation): Promise<StackStatus | undefined> {
@@ -206,12 +279,16 @@ async function destroy(
   const hadHome = existsSync(paths.home);
   const release = await acquireStackLock(paths.stackDir, operation);
   try {
+    const state = await readStateToDestroy(paths);
     await converge({
       stackDir: paths.stackDir,
       desired: "absent",
       onEvent: operation.onProgress,
       signal: operation.signal,
     });
+    if (state === "lost" || state.engine !== undefined) {
+      await removeFromEngines(paths.containers.stackId, state === "lost" ? undefined : state.engine);
+    }
     if (options.destroyKey || (await findKey(paths)) === undefined) await removeTrustFolder(paths);
     await removeState(paths);
     return await findKey(paths);
@@ -219,6 +296,16 @@ async function destroy(
     await release();
     await removeIfEmpty(paths.stackDir);
     if (!hadHome) await removeIfEmpty(paths.home);
+  }
+}
+
+/** Destroying goes on without a state: then every engine is asked. */
+async function readStateToDestroy(paths: StackPaths): Promise<LocalState | "lost"> {
+  try {
+    return (await loadState(paths)) ?? "lost";
+  } catch (error) {
+    if (isPolarisError(error)) return "lost";
+    throw error;
   }
 }
 

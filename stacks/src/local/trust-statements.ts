@@ -1,7 +1,10 @@
 import type { TrustStatement } from "../trust-statement.ts";
 
 /** What the local target proves: the same machinery as a cloud, on a machine that proves nothing. */
-export function localTrustStatements(keyKind: "hsm" | "ephemeral"): TrustStatement[] {
+export function localTrustStatements(
+  keyKind: "hsm" | "ephemeral",
+  workloadKind: "process" | "image",
+): TrustStatement[] {
   return [
     {
       id: "key-bound-to-evidence",
@@ -32,7 +35,10 @@ export function localTrustStatements(keyKind: "hsm" | "ephemeral"): TrustStateme
     {
       id: "local-workload-reachable-by-processes",
       holds: false,
-      why: "the workload is a process on a loopback port: every process of this machine can reach it without the proxy",
+      why:
+        workloadKind === "process"
+          ? "the workload is a process on a loopback port: every process of this machine can reach it without the proxy"
+          : "the workload's container has no port, but whoever may use the container engine can reach it without the proxy",
     },
   ];
 }

@@ -1,25 +1,69 @@
-import type { StackLock } from "./schema.ts";
+import type { ImagePin, LockedWorkload, StackLock } from "./schema.ts";
 
-/** One field of a stack's lock that differs. Undefined: it is not there on that side. */
+/** One field of the lock that differs. Undefined: it is not there on that side. */
 export interface LockChange {
   /** `workload.files.sha256` and the like. */
   readonly field: string;
   readonly from: string | undefined;
   readonly to: string | undefined;
+  /** Why, for people; absent where nothing was there before. */
+  readonly reason?: string;
 }
 
 /** What differs between the lock on disk (undefined: nothing yet) and what it should say, in the order of the fields. */
 export function compareStackLock(before: StackLock | undefined, fresh: StackLock): LockChange[] {
-  const old = before === undefined ? new Map<string, string>() : listFields(before);
-  const now = listFields(fresh);
+  return compareFields(before, fresh).map((change) =>
+    before === undefined ? change : { ...change, reason: explain(change.field, before, fresh) },
+  );
+}
+
+/** The same for the pins of other people's images. */
+export function comparePins(
+  before: Readonly<Record<string, ImagePin>>,
+  fresh: Readonly<Record<string, ImagePin>>,
+): LockChange[] {
+  return Object.entries(fresh).flatMap(([name, pin]) => {
+    const old = before[name];
+    return compareFields(old, pin, `pins.${name}.`).map((change) =>
+      old === undefined ? change : { ...change, reason: explainImage(old, pin) },
+    );
+  });
+}
+
+function compareFields(before: object | undefined, fresh: object, prefix = ""): LockChange[] {
+  const old = before === undefined ? new Map<string, string>() : listFields(before, prefix);
+  const now = listFields(fresh, prefix);
   const fields = [...new Set([...old.keys(), ...now.keys()])].toSorted();
   return fields
     .map((field) => ({ field, from: old.get(field), to: now.get(field) }))
     .filter(({ from, to }) => from !== to);
 }
 
+function explain(field: string, before: StackLock, fresh: StackLock): string {
+  if (field.startsWith("workload.")) return explainWorkload(field, before.workload, fresh.workload);
+  return field.startsWith("policy.")
+    ? "the condition that this version of polaris makes of the names is another"
+    : "the lock was changed by hand";
+}
+
+function explainWorkload(field: string, before: LockedWorkload, fresh: LockedWorkload): string {
+  if (fresh.kind === "process") {
+    if (before.kind !== "process") return "the workload is a program now";
+    return field === "workload.run"
+      ? "targets.local.run says something else"
+      : "the workload's files are others";
+  }
+  return before.kind === "image" ? explainImage(before, fresh) : "the workload is an image now";
+}
+
+function explainImage(before: ImagePin, fresh: ImagePin): string {
+  return before.reference === fresh.reference
+    ? `${fresh.reference} names another image now`
+    : `${fresh.reference} has taken the place of ${before.reference}`;
+}
+
 /** Leaves by path; a list is one leaf, as its order is its meaning. */
-function listFields(value: object, prefix = ""): Map<string, string> {
+function listFields(value: object, prefix: string): Map<string, string> {
   const fields = new Map<string, string>();
   for (const [key, item] of Object.entries(value)) {
     const field = `${prefix}${key}`;

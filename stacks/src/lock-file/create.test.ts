@@ -8,9 +8,9 @@ import { compareStackLock } from "./compare.ts";
 import { createStackLock, updateStackLock } from "./create.ts";
 import { parseLockFile } from "./file.ts";
 import { formatCanonicalJson } from "./canonical-json.ts";
-import type { StackLock } from "./schema.ts";
+import type { LockedProcess } from "./schema.ts";
 
-const WORKLOAD: StackLock["workload"] = {
+const WORKLOAD: LockedProcess = {
   kind: "process",
   run: ["node", "server.js"],
   files: { sha256: `sha256:${"a".repeat(64)}`, count: 2 },
@@ -114,9 +114,19 @@ test("lists the fields that differ, and all of them if there was no lock", () =>
     condition: "a",
   });
   assert.deepEqual(compareStackLock(before, fresh), [
-    { field: "workload.files.count", from: "2", to: "3" },
-    { field: "workload.files.sha256", from: WORKLOAD.files.sha256, to: files.sha256 },
-    { field: "workload.run", from: '["node","server.js"]', to: '["node","b.js"]' },
+    { field: "workload.files.count", from: "2", to: "3", reason: "the workload's files are others" },
+    {
+      field: "workload.files.sha256",
+      from: WORKLOAD.files.sha256,
+      to: files.sha256,
+      reason: "the workload's files are others",
+    },
+    {
+      field: "workload.run",
+      from: '["node","server.js"]',
+      to: '["node","b.js"]',
+      reason: "targets.local.run says something else",
+    },
   ]);
   const all = compareStackLock(undefined, before);
   assert.deepEqual(

@@ -167,6 +167,54 @@ test("refuses what is not a lock as polaris writes it", () => {
   }
 });
 
+test("takes an image only if its digests can be those of its reference", () => {
+  const [a, b] = ["a", "b"].map((digit) => `sha256:${digit.repeat(64)}`) as [string, string];
+  const INDEX = "application/vnd.oci.image.index.v1+json";
+  const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+  const DOCKER = "application/vnd.docker.distribution.manifest.v2+json";
+  const image = {
+    reference: "docker.io/acme/app:1",
+    digest: a,
+    mediaType: MANIFEST,
+    platformDigest: a,
+    platformMediaType: MANIFEST,
+  };
+  const cases: readonly (readonly [Partial<typeof image>, string | undefined])[] = [
+    [{}, undefined],
+    [{ mediaType: INDEX, platformDigest: b }, undefined],
+    [{ reference: `docker.io/acme/app@${a}` }, undefined],
+    [{ reference: `docker.io/acme/app:1@${a}`, mediaType: INDEX, platformDigest: b }, undefined],
+    [{ reference: `docker.io/acme/app@${a}`, digest: b, platformDigest: b }, "digest"],
+    [{ reference: `docker.io/acme/app@${b}`, mediaType: INDEX, platformDigest: b }, "digest"],
+    [{ platformDigest: b }, "digest"],
+    [{ platformMediaType: DOCKER }, "digest"],
+    [{ mediaType: INDEX }, "digest"],
+    [{ mediaType: "application/json" }, "mediaType"],
+    [{ mediaType: INDEX, platformDigest: b, platformMediaType: INDEX }, "platformMediaType"],
+    [{ reference: "docker.io/acme/app@sha256:a" }, "reference"],
+  ];
+  const config = { entrypoint: [], cmd: [], env: [], user: "", workingDir: "", exposedPorts: [] };
+  for (const [change, wrong] of cases) {
+    const changed = { ...image, ...change };
+    const stack = { ...STACK, workload: { kind: "image", ...changed, config } };
+    const files = [
+      [{ ...LOCK, stacks: { dev: stack } }, "stacks.dev.workload"],
+      [{ ...LOCK, pins: { base: changed } }, "pins.base"],
+    ] as const;
+    for (const [file, where] of files) {
+      const parse = (): LockFile => parseLockFile(formatCanonicalJson(file), "polaris.lock");
+      if (wrong === undefined) {
+        assert.deepEqual(parse(), file);
+        continue;
+      }
+      assert.throws(parse, {
+        code: "LOCK_FILE_CORRUPT",
+        message: `polaris.lock is not a lock of this version: wrong at ${where}.${wrong}`,
+      });
+    }
+  }
+});
+
 test("never writes a private key of an issuer, nor anything else that it would refuse to read", async () => {
   const path = join(folder, "private.lock");
   const jwks = { keys: [{ ...DEPLOYED.jwks.keys[0]!, d: "c2VjcmV0" }] };

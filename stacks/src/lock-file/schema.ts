@@ -1,3 +1,5 @@
+import { parseImageReference } from "@polaris-cvm/images/image-reference.ts";
+import { DOCKER_INDEX, DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "@polaris-cvm/images/manifest.ts";
 import * as z from "zod";
 
 import { nameFormat } from "../config/field-formats.ts";
@@ -37,13 +39,70 @@ const stackIdentity = z.strictObject({
   zone: z.string().regex(/^[a-z][a-z0-9-]{1,62}$/),
 });
 
+const INDEXES: ReadonlySet<string> = new Set([OCI_INDEX, DOCKER_INDEX]);
+const MANIFESTS: ReadonlySet<string> = new Set([OCI_MANIFEST, DOCKER_MANIFEST]);
+
+/** What a reference named when it was asked for: bytes that nobody can change. */
+const lockedReference = {
+  /** Canonical: `docker.io/library/node:26-slim`. */
+  reference: text.refine((reference) => parseReference(reference) !== undefined),
+  /** Of what the reference named: an index, or the image itself. */
+  digest: sha256,
+  mediaType: text.refine((type) => INDEXES.has(type) || MANIFESTS.has(type)),
+  /** Of the image for linux/amd64: what runs. */
+  platformDigest: sha256,
+  platformMediaType: text.refine((type) => MANIFESTS.has(type)),
+};
+
+/** Undefined if it is none. */
+function parseReference(reference: string): ReturnType<typeof parseImageReference> | undefined {
+  try {
+    return parseImageReference(reference);
+  } catch {
+    return undefined;
+  }
+}
+
+/**
+ * Whether the digests can be of one image: a reader of polaris.yaml trusts the digest there, so what runs must be that one.
+ * An index names its image by a digest of its own; anything else is the image itself.
+ */
+function isOfOneImage(locked: z.output<z.ZodObject<typeof lockedReference>>): boolean {
+  const { reference, digest, mediaType, platformDigest, platformMediaType } = locked;
+  if ((parseReference(reference)?.digest ?? digest) !== digest) return false;
+  return INDEXES.has(mediaType)
+    ? digest !== platformDigest
+    : digest === platformDigest && mediaType === platformMediaType;
+}
+
+/** Where a message says that it is wrong. */
+const ONE_IMAGE = { path: ["digest"] };
+
+const processWorkload = z.strictObject({
+  kind: z.literal("process"),
+  run: z.array(z.string()).min(1),
+  files: z.strictObject({ sha256, count: z.int().min(1) }),
+});
+
+const imageWorkload = z
+  .strictObject({
+    kind: z.literal("image"),
+    ...lockedReference,
+    /** What the image itself says of how it is run: a reviewer sees a change of it. */
+    config: z.strictObject({
+      entrypoint: z.array(z.string()),
+      cmd: z.array(z.string()),
+      env: z.array(z.string()),
+      user: z.string(),
+      workingDir: z.string(),
+      exposedPorts: z.array(z.string()),
+    }),
+  })
+  .refine(isOfOneImage, ONE_IMAGE);
+
 const stackLock = z.strictObject({
   ...stackIdentity.shape,
-  workload: z.strictObject({
-    kind: z.literal("process"),
-    run: z.array(z.string()).min(1),
-    files: z.strictObject({ sha256, count: z.int().min(1) }),
-  }),
+  workload: z.discriminatedUnion("kind", [processWorkload, imageWorkload]),
   policy: z.strictObject({ condition: z.string().min(1).max(65_536), sha256 }),
 });
 
@@ -68,19 +127,27 @@ const deployedStack = z.strictObject({
   deployedAt: z.iso.datetime(),
 });
 
+const imagePin = z.strictObject(lockedReference).refine(isOfOneImage, ONE_IMAGE);
+
 /**
  * The one definition of polaris.lock. `stacks` is what `polaris lock` knows before a deploy; `deployed` is what the control
- * plane said after one, and what `polaris verify` takes its expectations from.
+ * plane said after one, and what `polaris verify` takes its expectations from. `pins` are other people's images that Polaris
+ * itself uses, as they were at the first use: absent until there is one.
  */
 export const lockFileSchema = z.strictObject({
   version: z.literal(1),
   name: nameFormat,
   stacks: z.record(nameFormat, stackLock),
   deployed: z.record(nameFormat, deployedStack),
+  pins: z.record(nameFormat, imagePin).exactOptional(),
 });
 
 export type StackIdentity = Immutable<z.output<typeof stackIdentity>>;
 export type StackLock = Immutable<z.output<typeof stackLock>>;
+export type LockedWorkload = StackLock["workload"];
+export type LockedProcess = Immutable<z.output<typeof processWorkload>>;
+export type LockedImage = Immutable<z.output<typeof imageWorkload>>;
+export type ImagePin = Immutable<z.output<typeof imagePin>>;
 /** `jwks` as libraries for JSON Web Tokens take it; all else is readonly. */
 export type DeployedStack = Immutable<Omit<z.output<typeof deployedStack>, "jwks">> & {
   readonly jwks: z.output<typeof deployedStack>["jwks"];
@@ -90,4 +157,5 @@ export interface LockFile {
   readonly name: string;
   readonly stacks: Readonly<Record<string, StackLock>>;
   readonly deployed: Readonly<Record<string, DeployedStack>>;
+  readonly pins?: Readonly<Record<string, ImagePin>>;
 }

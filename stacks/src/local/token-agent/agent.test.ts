@@ -214,7 +214,7 @@ test("a place that is not safe to listen at is refused", async (t) => {
     const agent = await startTestAgent(t);
     await assert.rejects(start(agent.socketPath), {
       code: "PORT_TAKEN",
-      message: `another token agent listens on ${agent.socketPath}`,
+      message: `somebody else listens on ${agent.socketPath}`,
     });
     assert.match(await ask(agent.socketPath, `${NONCE}\n`), /^token /);
   });

@@ -1,9 +1,9 @@
 import { once } from "node:events";
-import { chmod } from "node:fs/promises";
 import { createServer, type Socket } from "node:net";
 import { type ErrorCode, isPolarisError, PolarisError } from "@polaris-cvm/sdk/errors";
+import { claimSocketPath, restrictSocket } from "../trust/claim-socket.ts";
 import type { Log } from "../trust/log.ts";
-import { claimSocketPath } from "./socket-path.ts";
+
 import { createTokenBucket, type TakeToken } from "./token-bucket.ts";
 
 /** A running token agent. */
@@ -14,6 +14,8 @@ export interface TokenAgent {
 
 export interface TokenAgentOptions {
   readonly socketPath: string;
+  /** Group that may connect besides this user. */
+  readonly group?: number | null;
   /** One token for the fixed audience of evidence, with this nonce: 64 lowercase hex characters. Aborted by the close. */
   readonly issueToken: (nonce: string, signal: AbortSignal) => Promise<string>;
   readonly log: Log;
@@ -34,13 +36,14 @@ const BURST = 20;
 type AnswerCode = ErrorCode | "RATE_LIMITED";
 
 /**
- * Listens on a Unix socket (0600) for one line per connection, 64 lowercase hex characters, and answers with one line:
+ * Listens on a Unix socket (0600, with a group 0660) for one line per connection, 64 lowercase hex characters, and answers with one line:
  * `token <JWT>` or `error <CODE> <text>`. What the token is for is not the client's to say.
  *
  * @throws {PolarisError} as of {@link claimSocketPath}
  */
 export async function startTokenAgent(options: TokenAgentOptions): Promise<TokenAgent> {
-  await claimSocketPath(options.socketPath);
+  const { group = null } = options;
+  await claimSocketPath(options.socketPath, group);
   const takeToken = createTokenBucket({ ratePerSecond: RATE_PER_SECOND, burst: BURST, now: options.now });
   const sockets = new Set<Socket>();
   const closing = new AbortController();
@@ -58,7 +61,7 @@ export async function startTokenAgent(options: TokenAgentOptions): Promise<Token
   server.maxConnections = MAX_CONNECTIONS;
   server.listen(options.socketPath);
   await once(server, "listening");
-  await chmod(options.socketPath, 0o600);
+  await restrictSocket(options.socketPath, group);
   return {
     close: async () => {
       const closed = once(server, "close");

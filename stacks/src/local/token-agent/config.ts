@@ -23,6 +23,8 @@ const configSchema = z
       .max(55 * 60_000)
       .default(40 * 60_000),
     socketPath: path,
+    /** Id of the group that may use socket and token file besides this user: that of a proxy in a container. */
+    group: z.int().min(0).nullable().default(null),
   })
   .refine(({ stsAudience, tokenFile }) => (stsAudience === null) === (tokenFile === null), {
     message: "stsAudience and tokenFile belong together",

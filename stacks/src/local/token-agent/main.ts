@@ -13,10 +13,11 @@ const log = createLog("token-agent", Date.now, (line) => process.stdout.write(li
 async function main(configPath: string | undefined): Promise<void> {
   if (configPath === undefined) throw new Error("usage: main.ts <config.json>");
   const config = await loadTokenAgentConfig(configPath);
-  const { stsAudience, tokenFile, refreshMs, socketPath } = config;
+  const { stsAudience, tokenFile, refreshMs, socketPath, group } = config;
   const requestToken = createIssuerClient(config);
   const agent = await startTokenAgent({
     socketPath,
+    group,
     issueToken: (nonce, signal) => requestToken(ATTESTATION_AUDIENCE, [nonce], signal),
     log,
     now: () => performance.now(),
@@ -32,6 +33,7 @@ async function main(configPath: string | undefined): Promise<void> {
   if (stsAudience !== null && tokenFile !== null) {
     await keepTokenFile({
       path: tokenFile,
+      group,
       requestToken: (signal) => requestToken(stsAudience, [], signal),
       refreshMs,
       log,

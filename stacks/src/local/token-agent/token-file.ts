@@ -5,6 +5,8 @@ import type { Log } from "../trust/log.ts";
 
 export interface TokenFileOptions {
   readonly path: string;
+  /** Group that may read it besides this user; its folder is there then. */
+  readonly group?: number | null;
   readonly requestToken: (signal: AbortSignal) => Promise<string>;
   readonly refreshMs: number;
   readonly log: Log;
@@ -21,7 +23,7 @@ const MAX_RETRY_MS = 30_000;
 const MAX_SLEEP_MS = 15_000;
 
 /**
- * Keeps a fresh token in a file (0600, replaced as a whole) until the signal is aborted. When there is none to be had, the
+ * Keeps a fresh token in a file (0600, with a group 0640, replaced as a whole) until the signal is aborted. When there is none to be had, the
  * old one stays and it tries again, at first soon and at last every 30 seconds.
  */
 export async function keepTokenFile(options: TokenFileOptions): Promise<void> {
@@ -41,8 +43,9 @@ export async function keepTokenFile(options: TokenFileOptions): Promise<void> {
 async function refresh(options: TokenFileOptions, retryMs: number): Promise<boolean> {
   try {
     const token = await options.requestToken(options.signal);
-    await ensurePrivateFolder(dirname(options.path));
-    await writeFileDurably(options.path, token);
+    const { group = null } = options;
+    if (group === null) await ensurePrivateFolder(dirname(options.path));
+    await writeFileDurably(options.path, token, group);
     options.log("info", "token file written");
     return true;
   } catch (error) {

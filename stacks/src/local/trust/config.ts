@@ -48,6 +48,11 @@ const configSchema = z.strictObject({
   version: z.literal(1),
   /** 0: any free port, reported in the log. */
   port: z.number().int().min(0).max(65_535),
+  /** Unix socket at which the services answer too: for a proxy in a container, whose group may connect. */
+  socket: z
+    .strictObject({ path: z.string().startsWith("/"), group: z.int().min(0).nullable() })
+    .nullable()
+    .default(null),
   stateDir: nonEmpty,
   machines: z.array(machineSchema),
   administrators: z.array(z.strictObject({ credentialSha256: sha256Schema, email: nonEmpty })),

@@ -9,14 +9,23 @@ const TEMPORARY_PREFIX = ".new-";
  * Replaces a file so that a reader, and the next start after a crash, sees the old content or the new one and nothing in
  * between: temporary file, fsync, rename, fsync of the folder. Mode 0600.
  *
+ * @param group  id of a group that may read it too (0640); null: none
  * @throws {PolarisError} STATE_UNWRITABLE
  */
-export async function writeFileDurably(path: string, content: string | Uint8Array): Promise<void> {
+export async function writeFileDurably(
+  path: string,
+  content: string | Uint8Array,
+  group: number | null = null,
+): Promise<void> {
   const folder = dirname(path);
   const temporary = join(folder, `${TEMPORARY_PREFIX}${basename(path)}-${randomBytes(6).toString("hex")}`);
   try {
     const file = await open(temporary, "wx", 0o600);
     try {
+      if (group !== null) {
+        await file.chown(process.getuid?.() ?? -1, group);
+        await file.chmod(0o640);
+      }
       await file.writeFile(content);
       await file.sync();
     } finally {

@@ -1,12 +1,14 @@
+import { once } from "node:events";
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { isPolarisError, PolarisError } from "@polaris-cvm/sdk/errors";
+import { claimSocketPath, restrictSocket } from "./claim-socket.ts";
 import { isErrno } from "./durable-file.ts";
 import { googleError, Refusal } from "./google-error.ts";
 import type { Log, LogFields } from "./log.ts";
 import type { Route, Service, ServiceRequest, ServiceResponse } from "./service.ts";
 
-/** Services behind one port of the loopback interface. */
+/** Services behind one port of the loopback interface, and a Unix socket if one was named. */
 export interface ServiceServer {
   readonly port: number;
   /** Starts to answer. Until then every request is answered UNAVAILABLE, and `/healthz` is not 200. */
@@ -18,6 +20,8 @@ export interface ServiceServer {
 export interface ServerOptions {
   /** 0: any free port. */
   readonly port: number;
+  /** Where to listen too; `group` may connect besides this user. */
+  readonly socket: { readonly path: string; readonly group: number | null } | null;
   readonly log: Log;
 }
 
@@ -25,32 +29,56 @@ const MAX_BODY_BYTES = 128 * 1024;
 const REQUEST_TIMEOUT_MS = 15_000;
 const CLOSE_TIMEOUT_MS = 3000;
 
-/** @throws {PolarisError} PORT_TAKEN */
+/** @throws {PolarisError} PORT_TAKEN, and as of {@link claimSocketPath} */
 export async function startServer(options: ServerOptions): Promise<ServiceServer> {
   let mounted: readonly Service[] | undefined;
-  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS });
-  server.on("request", (request, response) => {
-    answer(request, mounted, options.log).then(
-      (result) => send(response, result),
-      () => response.destroy(),
+  const createListener = (): Server =>
+    createServer(
+      { requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS },
+      (request, response) => {
+        answer(request, mounted, options.log).then(
+          (result) => send(response, result),
+          () => response.destroy(),
+        );
+      },
     );
-  });
-  await listen(server, options.port);
+  const overNetwork = createListener();
+  await listen(overNetwork, options.port);
+  const listeners = [overNetwork];
+  if (options.socket !== null) {
+    const overSocket = createListener();
+    await listenOnSocket(overSocket, options.socket);
+    listeners.push(overSocket);
+  }
   return {
-    port: (server.address() as AddressInfo).port,
+    port: (overNetwork.address() as AddressInfo).port,
     mount: (services) => {
       mounted = services;
     },
     close: async () => {
-      const closed = new Promise<void>((resolve) => {
-        server.close(() => resolve());
-      });
-      server.closeIdleConnections();
-      const timer = setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS);
-      await closed;
-      clearTimeout(timer);
+      await Promise.all(listeners.map(closeGracefully));
     },
   };
+}
+
+async function closeGracefully(server: Server): Promise<void> {
+  const closed = new Promise<void>((resolve) => {
+    server.close(() => resolve());
+  });
+  server.closeIdleConnections();
+  const timer = setTimeout(() => server.closeAllConnections(), CLOSE_TIMEOUT_MS);
+  await closed;
+  clearTimeout(timer);
+}
+
+async function listenOnSocket(
+  server: Server,
+  { path, group }: NonNullable<ServerOptions["socket"]>,
+): Promise<void> {
+  await claimSocketPath(path, group);
+  server.listen({ path });
+  await once(server, "listening");
+  await restrictSocket(path, group);
 }
 
 async function listen(server: Server, port: number): Promise<void> {

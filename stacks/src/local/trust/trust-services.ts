@@ -39,16 +39,16 @@ export interface TrustServicesOptions {
 }
 
 /**
- * Starts issuer, token exchange, IAM credentials and key service on one port of the loopback interface. The port comes
- * first: whoever has it owns the state folder.
+ * Starts issuer, token exchange, IAM credentials and key service on one port of the loopback interface, and at a Unix
+ * socket if one is named. The port comes first: whoever has it owns the state folder.
  *
- * @throws {PolarisError} PORT_TAKEN
+ * @throws {PolarisError} PORT_TAKEN, and as of claimSocketPath
  */
 export async function startTrustServices(
   config: TrustConfig,
   options: TrustServicesOptions,
 ): Promise<TrustServices> {
-  const server = await startServer({ port: config.port, log: options.log });
+  const server = await startServer({ port: config.port, socket: config.socket, log: options.log });
   const url = `http://127.0.0.1:${server.port}`;
   options.log("info", "listening", { port: server.port });
   const mount = async (): Promise<void> => {

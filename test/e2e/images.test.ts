@@ -1,0 +1,286 @@
+import assert from "node:assert/strict";
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, before, test } from "node:test";
+import type { TestContext } from "node:test";
+import { promisify } from "node:util";
+import type { Image } from "../../images/src/image.ts";
+import { parseImageReference } from "../../images/src/image-reference.ts";
+import { writeLayout } from "../../images/src/layout.ts";
+import { pushImage } from "../../images/src/push-image.ts";
+import { createRegistryClient } from "../../images/src/registry/registry-client.ts";
+import { MemoryRegistry } from "../../images/testing/memory-registry.ts";
+import { ACCOUNT, REGISTRY_MISSING, startRegistry } from "../../images/testing/registry-fixture.ts";
+import type { RunningRegistry } from "../../images/testing/registry-fixture.ts";
+import { createSmallBase } from "../../images/testing/small-base.ts";
+import { COMMAND_DATA } from "../../docs/command-data.ts";
+import { startPolaris, TestProject } from "../polaris-process.ts";
+import type { JsonDocument } from "../polaris-process.ts";
+import { ENTER, NO_TERMINAL, startInTerminal } from "../pseudo-terminal.ts";
+
+const skip = REGISTRY_MISSING;
+
+let registry: RunningRegistry;
+let folder: string;
+before(async () => {
+  folder = await mkdtemp(join(tmpdir(), "polaris-images-"));
+  await writeLayout(createSmallBase(), join(folder, "base"), { signal: AbortSignal.timeout(5_000) });
+  if (skip === false) registry = await startRegistry();
+});
+after(async () => {
+  await registry?.stop();
+  await rm(folder, { recursive: true });
+});
+
+/** An image like the others, and yet another one. */
+const imageOf = (variant: string): Image => createSmallBase({ env: [`VARIANT=${variant}`] });
+
+async function push(image: Image, reference: string): Promise<string> {
+  const { tag, digest: _, ...repository } = parseImageReference(reference);
+  const client = createRegistryClient();
+  const signal = AbortSignal.timeout(5_000);
+  await pushImage(image, { registry: client, repository, tag, signal, onProgress: () => {} });
+  await client.close();
+  return image.manifest.digest;
+}
+
+async function createProject(context: TestContext, image: string): Promise<TestProject> {
+  const project = await TestProject.create({
+    "polaris.yaml": `version: 1\nname: shop\nworkload: { image: "${image}", entrypoint: [serve] }\n`,
+  });
+  context.after(() => project.remove());
+  return project;
+}
+
+async function readLock(project: TestProject) {
+  return JSON.parse(await readFile(join(project.dir, "polaris.lock"), "utf8"));
+}
+
+const polaris = async (...args: readonly string[]): Promise<JsonDocument> => {
+  const { stdout } = await startPolaris([...args, "--json"], folder).finished;
+  return JSON.parse(stdout) as JsonDocument;
+};
+
+test(
+  "a tag is locked once, stays what it was, and moves with --update, which says why",
+  { skip },
+  async (context) => {
+    const reference = `${registry.host}/shop/app:1`;
+    const first = await push(imageOf("one"), reference);
+    const project = await createProject(context, reference);
+    const written = await project.run(["lock"]);
+    assert.equal(written.exitCode, 0, written.stderr);
+    assert.match(written.stdout, new RegExp(`^\\+ workload\\.platformDigest: ${first}$`, "m"));
+    const locked = (await readLock(project)).stacks.default.workload;
+    const { config, ...names } = locked;
+    const mediaType = "application/vnd.oci.image.manifest.v1+json";
+    assert.deepEqual(names, {
+      kind: "image",
+      reference,
+      digest: first,
+      mediaType,
+      platformDigest: first,
+      platformMediaType: mediaType,
+    });
+    assert.deepEqual(config, {
+      entrypoint: [],
+      cmd: [],
+      env: ["VARIANT=one"],
+      user: "node",
+      workingDir: "",
+      exposedPorts: [],
+    });
+
+    const second = await push(imageOf("two"), reference);
+    assert.deepEqual((await project.json(["lock"])).data.changes, []);
+    assert.equal((await project.json(["lock", "--check"])).ok, true);
+    assert.deepEqual((await readLock(project)).stacks.default.workload, locked);
+
+    const updated = await project.run(["lock", "--update"]);
+    assert.match(updated.stdout, new RegExp(`^~ workload\\.digest: ${first} → ${second}$`, "m"));
+    assert.match(updated.stdout, /^~ workload\.config\.env: \["VARIANT=one"\] → \["VARIANT=two"\]$/m);
+    assert.ok(updated.stdout.includes(`because ${reference} names another image now`), updated.stdout);
+    assert.equal((await readLock(project)).stacks.default.workload.digest, second);
+    assert.deepEqual((await project.json(["lock", "--update"])).data.changes, []);
+  },
+);
+
+test("another reference in polaris.yaml is not what is locked", { skip }, async (context) => {
+  const reference = `${registry.host}/shop/other:1`;
+  await push(imageOf("one"), reference);
+  const project = await createProject(context, reference);
+  await project.run(["lock"]);
+  await writeFile(
+    join(project.dir, "polaris.yaml"),
+    `version: 1\nname: shop\nworkload: { image: "${reference}23" }\n`,
+  );
+  const check = await project.json(["lock", "--check"]);
+  assert.equal(check.error?.exitCode, 7);
+  assert.deepEqual(check.data.changes[0].from, reference);
+  const refused = await project.json(["deploy", "--yes"]);
+  assert.equal(refused.error?.code, "IMAGE_NOT_LOCKED");
+  assert.ok(refused.error?.message.includes(`it has ${reference}`), refused.error?.message);
+  assert.equal((await project.json(["lock"])).error?.code, "IMAGE_NOT_FOUND");
+});
+
+test(
+  "a person who deploys an image that is not in the lock is offered to lock it",
+  { skip: skip || NO_TERMINAL },
+  async (context) => {
+    const reference = `${registry.host}/shop/offered:1`;
+    const digest = await push(imageOf("one"), reference);
+    const project = await createProject(context, reference);
+    const previewed = await startInTerminal(["preview"], project.dir).finished;
+    assert.deepEqual(
+      [previewed.exitCode, existsSync(join(project.dir, "polaris.lock"))],
+      [5, false],
+      previewed.text,
+    );
+    const shown = new RegExp(`is not in .*polaris\\.lock.*${reference} is ${digest}.*Lock it`, "s");
+    const env = { DOCKER_HOST: "unix:///nonexistent.sock" };
+    const declined = startInTerminal(["deploy"], project.dir, env);
+    await declined.screen(shown);
+    declined.type(`n${ENTER}`);
+    assert.equal((await declined.finished).exitCode, 8);
+    assert.ok(!existsSync(join(project.dir, "polaris.lock")));
+    const session = startInTerminal(["deploy"], project.dir, env);
+    await session.screen(shown);
+    session.type(`y${ENTER}`);
+    await session.finished;
+    assert.equal((await readLock(project)).stacks.default.workload.digest, digest);
+  },
+);
+
+test("build --push, digest, inspect and sbom tell of one image, and skopeo reads it", { skip }, async () => {
+  const reference = `${registry.host}/proxy:1`;
+  const built = await polaris("image", "build", "--base", "base", "--push", reference);
+  assert.equal(built.error, null);
+  const { digest, pushed } = built.data;
+  assert.deepEqual([pushed.uploaded, pushed.present, pushed.mounted], [3, 0, 0]);
+  assert.equal(pushed.reference, `${registry.host}/proxy@${digest}`);
+  const again = await polaris("image", "build", "--base", "base", "--push", reference);
+  assert.deepEqual([again.data.pushed.uploaded, again.data.pushed.present], [0, 3]);
+  assert.equal(again.data.pushed.sbomDigest, pushed.sbomDigest);
+
+  const printed = await startPolaris(["image", "digest", reference], folder).finished;
+  assert.deepEqual([printed.stdout, printed.exitCode], [`${digest}\n`, 0]);
+  const named = await polaris("image", "digest", reference, "--index");
+  const inspected = await polaris("image", "inspect", reference);
+  assert.equal(inspected.data.platformDigest, digest);
+  assert.equal(inspected.data.layers.length, 2);
+  assert.equal(inspected.data.config.user, "65532:65532");
+  const attached = await startPolaris(["image", "sbom", reference], folder).finished;
+  const wouldBe = await startPolaris(["image", "sbom", "--base", "base"], folder).finished;
+  assert.equal(attached.stdout, wouldBe.stdout);
+  const sbom = await polaris("image", "sbom", reference);
+  assert.equal(sbom.data.sbom.bomFormat, "CycloneDX");
+  for (const [name, { data }] of Object.entries({
+    "image build": built,
+    "image digest": named,
+    "image inspect": inspected,
+    "image sbom": sbom,
+  })) {
+    assert.deepEqual(Object.keys(data).sort(), Object.keys(COMMAND_DATA[name] ?? {}).sort(), name);
+  }
+  if (!existsSync("/usr/bin/skopeo")) return;
+  const { stdout } = await promisify(execFile)("/usr/bin/skopeo", [
+    "inspect",
+    "--tls-verify=false",
+    `docker://${reference}`,
+  ]);
+  assert.equal(JSON.parse(stdout).Digest, digest);
+});
+
+test("build writes a layout or an archive with its SBOM beside it, of the same digest", async () => {
+  const layout = await polaris("image", "build", "--base", "base", "--output", "layout");
+  const archive = await polaris(
+    "image",
+    "build",
+    "--base",
+    "base",
+    "--output",
+    "docker-archive",
+    "--to",
+    "b.tar",
+  );
+  assert.equal(layout.data.output, join(folder, "polaris-proxy"));
+  assert.equal(archive.data.output, join(folder, "b.tar"));
+  assert.equal(archive.data.digest, layout.data.digest);
+  const sboms = [layout, archive].map(({ data }) => readFile(data.sbom, "utf8"));
+  assert.equal(await sboms[0], await sboms[1]);
+  const written = ["b.tar", "b.tar.cdx.json", "base", "polaris-proxy", "polaris-proxy.cdx.json"];
+  assert.deepEqual((await readdir(folder)).sort(), written);
+  // What was built can be the base of the next: an image from a folder is one like others.
+  const onTop = await polaris("image", "build", "--base", "polaris-proxy");
+  assert.equal(onTop.data.base.digest, layout.data.digest);
+});
+
+test(
+  "in a project the base is what polaris.lock has pinned, wherever its tag points by now",
+  { skip },
+  async (context) => {
+    const reference = `${registry.host}/team/base:1`;
+    const pinned = await push(imageOf("pinned"), reference);
+    const project = await createProject(context, `${registry.host}/shop/none:1`);
+    const mediaType = "application/vnd.oci.image.manifest.v1+json";
+    const pin = {
+      digest: pinned,
+      mediaType,
+      platformDigest: pinned,
+      platformMediaType: mediaType,
+      reference,
+    };
+    const lock = { deployed: {}, name: "shop", pins: { base: pin }, stacks: {}, version: 1 };
+    await writeFile(join(project.dir, "polaris.lock"), `${JSON.stringify(lock, null, 2)}\n`);
+    await push(imageOf("moved"), reference);
+    const built = await project.json(["image", "build"]);
+    assert.equal(built.error, null);
+    assert.deepEqual(built.data.base, { reference, digest: pinned });
+    const elsewhere = await polaris("image", "build", "-c", join(project.dir, "polaris.yaml"));
+    assert.deepEqual(elsewhere.data.base, { reference, digest: pinned });
+  },
+);
+
+test("Ctrl-C during a push ends with 8 and leaves no manifest", async (context) => {
+  const hanging = await MemoryRegistry.start();
+  context.after(() => hanging[Symbol.asyncDispose]());
+  const running = startPolaris(
+    ["image", "build", "--base", "base", "--push", `${hanging.host}/proxy:1`],
+    folder,
+  );
+  hanging.onRequest = (line) => {
+    if (!line.startsWith("PUT ")) return;
+    running.child.kill("SIGINT");
+    return new Promise(() => {});
+  };
+  const { exitCode, stdout, stderr } = await running.finished;
+  assert.deepEqual([exitCode, stdout], [8, ""], stderr);
+  assert.deepEqual([...hanging.manifests.keys()], []);
+});
+
+test(
+  "a registry with logins takes those of the environment, and nothing prints them",
+  { skip },
+  async (context) => {
+    const closed = await startRegistry("htpasswd");
+    context.after(() => closed.stop());
+    const reference = `${closed.host}/proxy:1`;
+    const login = (password: string) => ({
+      POLARIS_REGISTRY: closed.host,
+      POLARIS_REGISTRY_USERNAME: ACCOUNT.username,
+      POLARIS_REGISTRY_PASSWORD: password,
+    });
+    const build = ["image", "build", "--base", "base", "--push", reference, "--debug"];
+    const stranger = await startPolaris(build, folder).finished;
+    assert.equal(stranger.exitCode, 3, stranger.stderr);
+    const wrong = await startPolaris(build, folder, login("planted-Wrong-Passw0rd")).finished;
+    assert.equal(wrong.exitCode, 3, wrong.stderr);
+    const right = await startPolaris(build, folder, login(ACCOUNT.password)).finished;
+    assert.equal(right.exitCode, 0, right.stderr);
+    for (const { stdout, stderr } of [stranger, wrong, right])
+      assert.doesNotMatch(stdout + stderr, /planted/);
+  },
+);
