@@ -79,7 +79,7 @@ export const HOLES: readonly Hole[] = [
       ["proxy/src/keys/key-thread.test.ts", "the operations are not done by the thread of the event loop"],
       [
         "proxy/src/keys/ephemeral.test.ts",
-        "one operation a core runs, a bounded number waits, more are refused, and who gives up makes room",
+        "two operations a core are begun, a bounded number waits, more are refused, and who gives up makes room",
       ],
     ],
   },
