@@ -47,7 +47,7 @@ export async function sampleLoad(
   };
 }
 
-/** Takes samples of two sides in turn: A B A B …, so that what else the machine does meets both. */
+/** Takes samples of two sides in turn: A B B A …, so that what else the machine does, and who comes second, meets both. */
 export async function alternate<A, B>(
   rounds: number,
   first: () => Promise<A>,
@@ -56,8 +56,9 @@ export async function alternate<A, B>(
   const firsts: A[] = [];
   const seconds: B[] = [];
   for (let round = 0; round < rounds; round += 1) {
-    firsts.push(await first());
+    if (round % 2 === 0) firsts.push(await first());
     seconds.push(await second());
+    if (round % 2 === 1) firsts.push(await first());
   }
   return { firsts, seconds };
 }
