@@ -7,9 +7,10 @@ import { rename } from "node:fs/promises";
 import { createWriteStream } from "node:fs";
 import { pipeline } from "node:stream/promises";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { listBlobs } from "./image.ts";
 import type { Image } from "./image.ts";
 import { ARCHIVE_END, MAX_ARCHIVE_NUMBER, formatFileHead, formatFolder, paddingOf } from "./layer-archive.ts";
-import { LAYOUT_MARKER, blobPath, formatLayoutIndex, listBlobs } from "./layout.ts";
+import { LAYOUT_MARKER, blobPath, formatLayoutIndex } from "./layout.ts";
 import { writeAside } from "./written-aside.ts";
 
 /**

@@ -19,3 +19,13 @@ export interface Image {
    */
   readonly openBlob: (blob: Descriptor, signal: AbortSignal) => AsyncIterable<Uint8Array>;
 }
+
+/** The configuration and the layers of an image, each digest once: a layer may be in an image twice. */
+export function listBlobs({ config, layers }: Image): Descriptor[] {
+  return [...new Map([config, ...layers].map((blob) => [blob.digest, blob])).values()];
+}
+
+/** Bytes in memory in the form in which blobs are opened. */
+export async function* streamBytes(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}

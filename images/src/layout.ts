@@ -5,6 +5,7 @@ import type { FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import * as z from "zod";
+import { listBlobs } from "./image.ts";
 import type { Image } from "./image.ts";
 import {
   MAX_MANIFEST_BYTES,
@@ -49,11 +50,6 @@ export function formatLayoutIndex(
     ...(Object.keys(annotations).length > 0 && { annotations }),
   };
   return JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [entry] });
-}
-
-/** The configuration and the layers of an image, each digest once. */
-export function listBlobs({ config, layers }: Image): Descriptor[] {
-  return [...new Map([config, ...layers].map((blob) => [blob.digest, blob])).values()];
 }
 
 /**

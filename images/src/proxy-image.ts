@@ -5,25 +5,16 @@
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { gzipSync } from "fflate";
 import * as z from "zod";
+import { streamBytes } from "./image.ts";
 import type { Image } from "./image.ts";
 import { MAX_ARCHIVE_NUMBER, writeArchive } from "./layer-archive.ts";
 import type { ArchiveFile } from "./layer-archive.ts";
-import {
-  MAX_CONFIG_BYTES,
-  OCI_CONFIG,
-  OCI_LAYER_GZIP,
-  OCI_MANIFEST,
-  digestOf,
-  parseImageConfig,
-  parseManifest,
-  requireRunnable,
-} from "./manifest.ts";
+import { OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, digestOf } from "./manifest.ts";
 import type { Descriptor, ImageConfig } from "./manifest.ts";
-import { requirePlatform } from "./platform.ts";
 import { bundleProxy } from "./proxy-bundle.ts";
 import type { BundledPackage } from "./proxy-bundle.ts";
 import { PROXY_ENTRYPOINT, PROXY_FILE, PROXY_FOLDER } from "./proxy-entrypoint.ts";
-import { readSmallBlob } from "./read-bytes.ts";
+import { readImageConfig } from "./read-image-config.ts";
 import { formatSbom } from "./sbom.ts";
 
 /** An image that was just built. */
@@ -122,7 +113,7 @@ export async function buildProxyImage(options: {
     }),
     openBlob(blob, blobSignal) {
       const bytes = own.get(blob.digest);
-      if (bytes !== undefined) return streamOf(bytes);
+      if (bytes !== undefined) return streamBytes(bytes);
       // As the base calls it: there it may be of Docker's media type.
       return base.openBlob(inherited.get(blob.digest) ?? blob, blobSignal);
     },
@@ -149,17 +140,7 @@ interface BaseConfig extends ImageConfig {
 }
 
 async function readBaseConfig(base: Image, signal: AbortSignal): Promise<BaseConfig> {
-  requireRunnable(parseManifest(base.manifest.bytes, base.manifest.mediaType));
-  const what = "the configuration of the base image";
-  const bytes = await readSmallBlob(base.config, base.openBlob, { what, maxBytes: MAX_CONFIG_BYTES, signal });
-  const config = parseImageConfig(bytes);
-  requirePlatform(config);
-  if (config.diffIds.length !== base.layers.length) {
-    throw new PolarisError(
-      "IMAGE_INVALID",
-      `the base image has ${base.layers.length} layers, and its configuration tells of ${config.diffIds.length}`,
-    );
-  }
+  const { config, bytes } = await readImageConfig(base, { subject: "the base image", signal });
   const nodeVersion = readNodeVersion(config.env);
   if (nodeVersion !== undefined && Number(nodeVersion.split(".")[0]) < MIN_NODE_MAJOR) {
     throw new PolarisError(
@@ -243,8 +224,4 @@ function describe(bytes: Uint8Array, mediaType: string): Descriptor {
 
 function encode(document: object): Uint8Array {
   return Buffer.from(JSON.stringify(document));
-}
-
-async function* streamOf(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
-  yield bytes;
 }

@@ -1,3 +1,4 @@
+import { listBlobs } from "./image.ts";
 import type { Image } from "./image.ts";
 import { parseManifest, requireRunnable } from "./manifest.ts";
 import type { Descriptor } from "./manifest.ts";
@@ -35,9 +36,7 @@ export async function pushImage(image: Image, options: PushOptions): Promise<Pus
   const counts = { present: 0, mounted: 0, uploaded: 0 };
   const failure = new AbortController();
   const signal = AbortSignal.any([options.signal, failure.signal]);
-  // A layer may be in an image twice.
-  const blobs = [...new Map([...image.layers, image.config].map((blob) => [blob.digest, blob])).values()];
-  const rest = blobs.values();
+  const rest = listBlobs(image).values();
   const pushRest = async (): Promise<void> => {
     for (const blob of rest) {
       signal.throwIfAborted();

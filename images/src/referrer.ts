@@ -1,5 +1,6 @@
 /** Documents about an image, kept beside it in its registry (distribution-spec, "Listing Referrers"). */
 import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { streamBytes } from "./image.ts";
 import { digestOf, OCI_INDEX, OCI_MANIFEST, parseIndex, parseManifest } from "./manifest.ts";
 import type { Descriptor } from "./manifest.ts";
 import { readSmallBlob } from "./read-bytes.ts";
@@ -47,7 +48,7 @@ export async function pushReferrer(
     [EMPTY, EMPTY_BYTES],
     [layer, document.bytes],
   ] as const) {
-    await registry.writeBlob(repository, blob, () => streamOf(bytes), { signal });
+    await registry.writeBlob(repository, blob, () => streamBytes(bytes), { signal });
   }
   const manifest = encode(OCI_MANIFEST, {
     artifactType: document.mediaType,
@@ -143,8 +144,4 @@ function encode(
 } {
   const bytes = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType, ...members }));
   return { bytes, mediaType, digest: digestOf(bytes) };
-}
-
-async function* streamOf(bytes: Uint8Array): AsyncIterable<Uint8Array> {
-  yield bytes;
 }

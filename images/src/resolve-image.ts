@@ -2,19 +2,10 @@ import { PolarisError } from "@polaris-cvm/sdk/errors";
 import type { Image, ManifestBytes } from "./image.ts";
 import { formatImageReference } from "./image-reference.ts";
 import type { ImageReference } from "./image-reference.ts";
-import {
-  isIndexType,
-  isManifestType,
-  MAX_CONFIG_BYTES,
-  MAX_MANIFEST_BYTES,
-  parseImageConfig,
-  parseIndex,
-  parseManifest,
-  requireRunnable,
-} from "./manifest.ts";
+import { isIndexType, isManifestType, MAX_MANIFEST_BYTES, parseIndex, parseManifest } from "./manifest.ts";
 import type { ImageConfig } from "./manifest.ts";
-import { findPlatform, PLATFORM, requirePlatform } from "./platform.ts";
-import { readSmallBlob } from "./read-bytes.ts";
+import { findPlatform, PLATFORM } from "./platform.ts";
+import { readImageConfig } from "./read-image-config.ts";
 import type { RegistryClient } from "./registry/registry-client.ts";
 
 /** What a reference names in its registry now. */
@@ -47,23 +38,10 @@ export async function resolveImage(
   try {
     const named = await registry.readManifest(reference, signal);
     const manifest = await choosePlatform(named, reference, registry, signal);
-    const parsed = parseManifest(manifest.bytes, manifest.mediaType);
-    requireRunnable(parsed);
+    const { config: configBlob, layers } = parseManifest(manifest.bytes, manifest.mediaType);
     const openBlob: Image["openBlob"] = (blob, blobSignal) => registry.readBlob(reference, blob, blobSignal);
-    const config = parseImageConfig(
-      await readSmallBlob(parsed.config, openBlob, {
-        what: "the image's configuration",
-        maxBytes: MAX_CONFIG_BYTES,
-        signal,
-      }),
-    );
-    requirePlatform(config);
-    if (config.diffIds.length !== parsed.layers.length) {
-      throw new PolarisError(
-        "IMAGE_INVALID",
-        `the image has ${parsed.layers.length} layers, and its configuration tells of ${config.diffIds.length}`,
-      );
-    }
+    const image: Image = { manifest, config: configBlob, layers, openBlob };
+    const { config } = await readImageConfig(image, { subject: "the image", signal });
     return {
       reference: name,
       digest: named.digest,
@@ -71,7 +49,7 @@ export async function resolveImage(
       platformDigest: manifest.digest,
       platformMediaType: manifest.mediaType,
       config,
-      image: { manifest, config: parsed.config, layers: parsed.layers, openBlob },
+      image,
     };
   } catch (error) {
     throw withName(name, error);

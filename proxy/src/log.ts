@@ -70,7 +70,7 @@ function formatLine(level: LineLevel, fields: LogFields): string {
   return (
     `{"level":"${level}","time":"${formatNow()}"` +
     formatText(',"event":', fields.event) +
-    formatPlain(',"requestId":', fields.requestId) +
+    formatText(',"requestId":', fields.requestId) +
     formatText(',"traceId":', fields.traceId) +
     formatText(',"method":', fields.method) +
     formatNumber(',"status":', fields.status) +
@@ -94,11 +94,6 @@ const PLAIN = /^[ !#-[\]-~]*$/;
 function formatText(member: string, value: string | undefined): string {
   if (value === undefined) return "";
   return PLAIN.test(value) ? `${member}"${value}"` : member + JSON.stringify(value);
-}
-
-/** For what we made ourselves of letters, digits and hyphens. */
-function formatPlain(member: string, value: string | undefined): string {
-  return value === undefined ? "" : `${member}"${value}"`;
 }
 
 /** JSON has no NaN and no infinity. */
