@@ -86,6 +86,8 @@ export function createListener(
     requestTimeout: 0,
     connectionsCheckingInterval: Math.min(CONNECTION_CHECK_MS, limits.headersTimeoutMs),
     keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    // A request that announces no body is never read from: without a stream's events it costs a tenth less.
+    optimizeEmptyRequests: true,
     shouldUpgradeCallback: (request: IncomingMessage) =>
       open.get(request.socket)?.isExcess !== true && events.takesUpgrade(request),
   };
