@@ -4,17 +4,16 @@
  * digest of this one.
  */
 import { rename } from "node:fs/promises";
-import { createWriteStream } from "node:fs";
-import { pipeline } from "node:stream/promises";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { listBlobs } from "./image.ts";
 import type { Image } from "./image.ts";
 import { ARCHIVE_END, MAX_ARCHIVE_NUMBER, formatFileHead, formatFolder, paddingOf } from "./layer-archive.ts";
 import { LAYOUT_MARKER, blobPath, formatLayoutIndex } from "./layout.ts";
-import { writeAside } from "./written-aside.ts";
+import { writeAside, writeNewFile } from "./written-aside.ts";
 
 /**
- * Writes an image as an archive, in place of whatever file is there. It is written under another name and then renamed.
+ * Writes an image as an archive, in place of whatever file is there. It is written under another name and,
+ * once all of it is on the disk, renamed.
  *
  * @param options.names  what the image is called after it was loaded, such as `polaris-proxy:0.1.0`; may be empty
  * @throws {PolarisError} IMAGE_TOO_LARGE for a blob of 8 GiB or more, before anything is written
@@ -29,11 +28,7 @@ export async function writeDockerArchive(
   requireArchivable(image);
   await writeAside(
     file,
-    async (temporary) => {
-      await pipeline(formatArchive(image, names, signal), createWriteStream(temporary, { flags: "wx" }), {
-        signal,
-      });
-    },
+    (temporary) => writeNewFile(temporary, formatArchive(image, names, signal), { signal }),
     (temporary) => rename(temporary, file),
   );
 }

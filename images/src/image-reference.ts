@@ -15,6 +15,9 @@ export interface ImageReference extends RepositoryName {
   readonly digest: string | undefined;
 }
 
+/** A digest as everything of Polaris writes it: of SHA-256, in lower case. */
+export const DIGEST = /^sha256:[0-9a-f]{64}$/;
+
 /** Docker's own limits, which registries have too (distribution/reference). */
 const MAX_NAME_LENGTH = 255;
 const MAX_REFERENCE_LENGTH = 512;
@@ -25,7 +28,6 @@ const LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?";
 const HOST = new RegExp(String.raw`^(?:${LABEL}(?:\.${LABEL})*|\[[0-9a-f:]{2,45}\])(?::([0-9]{1,5}))?$`);
 const REPOSITORY = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:\/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*$/;
 const TAG = /^\w[\w.-]{0,127}$/;
-const DIGEST = /^sha256:[0-9a-f]{64}$/;
 
 /**
  * Reads a reference as Docker does: `node:26` is `docker.io/library/node:26`, and the first part is a registry if it has a

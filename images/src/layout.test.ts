@@ -386,7 +386,7 @@ test("a place that cannot be written says why", async () => {
   await writeFile(file, "");
   await assert.rejects(writeLayout(image, join(file, "layout"), { signal }), {
     code: "STATE_UNWRITABLE",
-    message: /it, or what should be a folder above it, is a file$/,
+    message: /a part of the path is not a folder$/,
   });
   await assert.rejects(writeLayout(image, join(folder, "nowhere/layout"), { signal }), {
     code: "STATE_UNWRITABLE",

@@ -1,8 +1,8 @@
 /** Images as folders, after the OCI image layout specification. */
 import { constants } from "node:fs";
-import { mkdir, open, readdir, rename, rm, writeFile } from "node:fs/promises";
+import { mkdir, open, readdir, rename, rm } from "node:fs/promises";
 import type { FileHandle } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import * as z from "zod";
 import { listBlobs } from "./image.ts";
@@ -20,10 +20,14 @@ import type { Descriptor } from "./manifest.ts";
 import { findPlatform } from "./platform.ts";
 import { readSmallBlob } from "./read-bytes.ts";
 import { checkBytes } from "./checked-bytes.ts";
-import { temporaryBeside, writeAside } from "./written-aside.ts";
+import { errnoOf } from "./system-error.ts";
+import { syncFolder, temporaryBeside, writeAside, writeNewFile } from "./written-aside.ts";
 
 const MARKER_FILE = "oci-layout";
 const INDEX_FILE = "index.json";
+
+/** Of a layout, the outer ones first. */
+const FOLDERS = ["", "blobs", "blobs/sha256"];
 
 /** What says that a folder is a layout, and of which version. */
 export const LAYOUT_MARKER = { path: MARKER_FILE, text: JSON.stringify({ imageLayoutVersion: "1.0.0" }) };
@@ -53,7 +57,8 @@ export function formatLayoutIndex(
 }
 
 /**
- * Writes an image as a layout. It is written under another name and then renamed, so that a folder of this name is whole.
+ * Writes an image as a layout. It is written under another name and, once all of it is on the disk, renamed, so that a
+ * folder of this name is whole, also after a power failure.
  * A layout of one image that is there already is replaced: between two renames there is none.
  *
  * @param options.tag  name of the image in the layout
@@ -70,14 +75,15 @@ export async function writeLayout(
     directory,
     async (temporary) => {
       await refuseOtherFolder(directory, signal);
-      for (const path of ["", "blobs", "blobs/sha256"]) await mkdir(join(temporary, path));
+      for (const path of FOLDERS) await mkdir(join(temporary, path));
       for (const blob of listBlobs(image)) {
-        await writeFile(join(temporary, blobPath(blob.digest)), image.openBlob(blob, signal), { signal });
+        await writeNewFile(join(temporary, blobPath(blob.digest)), image.openBlob(blob, signal), { signal });
       }
-      await writeFile(join(temporary, blobPath(image.manifest.digest)), image.manifest.bytes, { signal });
-      await writeFile(join(temporary, MARKER_FILE), LAYOUT_MARKER.text, { signal });
+      await writeNewFile(join(temporary, blobPath(image.manifest.digest)), image.manifest.bytes, { signal });
+      await writeNewFile(join(temporary, MARKER_FILE), LAYOUT_MARKER.text, { signal });
       const index = formatLayoutIndex(image, tag === undefined ? {} : { [REF_NAME]: tag });
-      await writeFile(join(temporary, INDEX_FILE), index, { signal });
+      await writeNewFile(join(temporary, INDEX_FILE), index, { signal });
+      for (const path of FOLDERS) await syncFolder(join(temporary, path));
     },
     async (temporary) => {
       // To write has taken its time, and somebody may have put something there since.
@@ -229,7 +235,12 @@ async function openFile(directory: string, path: string): Promise<FileHandle> {
   throw unreadable(directory, path, "not a regular file");
 }
 
-function unreadable(directory: string, path: string, reason: string, cause?: unknown): PolarisError {
+function unreadable(
+  directory: string,
+  path: string,
+  reason = "unknown reason",
+  cause?: unknown,
+): PolarisError {
   return new PolarisError("IMAGE_INVALID", `cannot read ${path} of the layout ${directory} (${reason})`, {
     cause,
   });
@@ -291,11 +302,8 @@ async function replaceFolder(written: string, directory: string): Promise<void> 
     if (wasThere) await rename(old, directory);
     throw error;
   }
-  if (wasThere) await rm(old, { recursive: true, force: true });
-}
-
-function errnoOf(error: unknown): string {
-  return error instanceof Error && "code" in error && typeof error.code === "string"
-    ? error.code
-    : "unknown reason";
+  if (!wasThere) return;
+  // Not before the new one is sure to be found after a power failure.
+  await syncFolder(dirname(directory));
+  await rm(old, { recursive: true, force: true });
 }

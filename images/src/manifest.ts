@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import * as z from "zod";
+import { DIGEST } from "./image-reference.ts";
 
 export const OCI_INDEX = "application/vnd.oci.image.index.v1+json";
 export const OCI_MANIFEST = "application/vnd.oci.image.manifest.v1+json";
@@ -29,7 +30,7 @@ export const MAX_MANIFEST_BYTES = 4 * 1024 * 1024;
 /** Longest configuration: real ones have some kilobytes. */
 export const MAX_CONFIG_BYTES = 4 * 1024 * 1024;
 
-const digest = z.string().regex(/^sha256:[0-9a-f]{64}$/);
+const digest = z.string().regex(DIGEST);
 
 const descriptor = z.object({
   mediaType: z.string().min(1).max(255),
@@ -137,6 +138,9 @@ export function parseManifest(bytes: Uint8Array, mediaType?: string): Manifest {
   return requireAnnounced(parse(manifest, bytes, "manifest"), mediaType, "manifest");
 }
 
+/** For what no builder would have made so. */
+const PUSH_AGAIN = "build the image again and push it with a current tool";
+
 /** A document's own media type has to be the announced one (image-spec, "Image Manifest" and "Image Index"). */
 function requireAnnounced<T extends { readonly mediaType?: string }>(
   document: T,
@@ -149,6 +153,7 @@ function requireAnnounced<T extends { readonly mediaType?: string }>(
   throw new PolarisError(
     "IMAGE_INVALID",
     `the image's ${what} calls itself ${document.mediaType}, expected ${JSON.stringify(mediaType)} as announced`,
+    { hint: PUSH_AGAIN },
   );
 }
 
@@ -161,16 +166,20 @@ function requireAnnounced<T extends { readonly mediaType?: string }>(
 export function requireRunnable(of: Manifest): void {
   if (of.config.mediaType !== OCI_CONFIG && of.config.mediaType !== DOCKER_CONFIG) {
     const kind = of.artifactType ?? of.config.mediaType;
-    throw new PolarisError("IMAGE_INVALID", `it is no image to run, but of the kind ${JSON.stringify(kind)}`);
+    throw new PolarisError(
+      "IMAGE_INVALID",
+      `it is no image to run, but of the kind ${JSON.stringify(kind)}`,
+      {
+        hint: "name an image that container engines run: charts, signatures and other artefacts are none",
+      },
+    );
   }
   const foreign = of.layers.find(isForeign);
   if (foreign !== undefined) {
     throw new PolarisError(
       "IMAGE_INVALID",
       `layer ${foreign.digest} is foreign: the registry need not have it`,
-      {
-        hint: "build it on a base image that has all of its layers in its registry",
-      },
+      { hint: "build it on a base image that has all of its layers in its registry" },
     );
   }
   const unknown = of.layers.find((layer) => !LAYER_MEDIA_TYPES.has(layer.mediaType));
@@ -178,6 +187,7 @@ export function requireRunnable(of: Manifest): void {
     throw new PolarisError(
       "IMAGE_INVALID",
       `layer ${unknown.digest} is of an unknown kind, ${JSON.stringify(unknown.mediaType)}`,
+      { hint: "build it with layers that every engine unpacks: a tar, plain or with gzip or zstd" },
     );
   }
 }
@@ -216,10 +226,12 @@ function parse<T>(schema: z.ZodType<T>, bytes: Uint8Array, what: string): T {
     json = JSON.parse(utf8.decode(bytes));
   } catch {
     // No cause: the parser's own error quotes the text, which is the server's.
-    throw new PolarisError("IMAGE_INVALID", `the image's ${what} is not JSON`);
+    throw new PolarisError("IMAGE_INVALID", `the image's ${what} is not JSON`, { hint: PUSH_AGAIN });
   }
   const parsed = schema.safeParse(json);
   if (parsed.success) return parsed.data;
   const where = parsed.error.issues[0]?.path.join(".") ?? "";
-  throw new PolarisError("IMAGE_INVALID", `the image's ${what} is not one: ${where || "its form"} is wrong`);
+  throw new PolarisError("IMAGE_INVALID", `the image's ${what} is not one: ${where || "its form"} is wrong`, {
+    hint: PUSH_AGAIN,
+  });
 }

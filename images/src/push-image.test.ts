@@ -9,7 +9,7 @@ import { REGISTRY_MISSING, startRegistry } from "../testing/registry-fixture.ts"
 import { createSmallBase } from "../testing/small-base.ts";
 import type { Image } from "./image.ts";
 import { parseImageReference } from "./image-reference.ts";
-import { DOCKER_MANIFEST, OCI_MANIFEST } from "./manifest.ts";
+import { DOCKER_MANIFEST, OCI_INDEX, OCI_MANIFEST } from "./manifest.ts";
 import { pushImage } from "./push-image.ts";
 import type { PushCounts } from "./push-image.ts";
 import { CYCLONEDX_JSON, pushReferrer, readReferrer } from "./referrer.ts";
@@ -151,6 +151,80 @@ test("attaches a document by the referrers API, once however often", async (cont
   assert.deepEqual(Buffer.from(found!), document.bytes);
   assert.equal(await readReferrer("text/spdx", { ...options, subject: image.manifest.digest }), undefined);
 });
+
+test("a registry that lists a document by itself is not asked for the list, and gets no tag", async (context) => {
+  const registry = await startMemoryRegistry(context);
+  const image = createSmallBase();
+  const repository = { registry: registry.host, repository: "app" };
+  // As one that takes its time until its list has the new entry.
+  registry.onRequest = (line) => {
+    assert.ok(!line.includes("/referrers/") && !line.includes("sha256-"), line);
+  };
+  const document = { mediaType: CYCLONEDX_JSON, bytes: Buffer.from("{}") };
+  const digest = await pushReferrer(document, {
+    registry: createClient(context),
+    repository,
+    subject: subjectOf(image),
+    signal: context.signal,
+  });
+  assert.deepEqual([...registry.manifests.keys()], [`app ${digest}`]);
+});
+
+test("a registry that lists nothing by itself gets the tag, whatever its list has already", async (context) => {
+  const registry = await startMemoryRegistry(context);
+  registry.knowsReferrers = false;
+  const image = createSmallBase();
+  const client = createClient(context);
+  const repository = { registry: registry.host, repository: "app" };
+  const options = { registry: client, repository, subject: subjectOf(image), signal: context.signal };
+  const document = { mediaType: CYCLONEDX_JSON, bytes: Buffer.from("{}") };
+  const tag = `app ${image.manifest.digest.replace(":", "-")}`;
+  const foreign = {
+    mediaType: OCI_MANIFEST,
+    digest: `sha256:${"1".repeat(64)}`,
+    size: 1,
+    "x-vendor": "kept",
+  };
+  registry.addManifest(
+    "app",
+    { schemaVersion: 2, manifests: [foreign] },
+    OCI_INDEX,
+    tag.slice("app ".length),
+  );
+  const digest = await pushReferrer(document, options);
+  const size = registry.manifests.get(`app ${digest}`)!.bytes.length;
+  const entry = { mediaType: OCI_MANIFEST, digest, size, artifactType: CYCLONEDX_JSON };
+  const { manifests } = JSON.parse(Buffer.from(registry.manifests.get(tag)!.bytes).toString());
+  assert.deepEqual(manifests, [foreign, entry]);
+  registry.requests.length = 0;
+  await pushReferrer(document, options);
+  assert.deepEqual(
+    registry.requests.filter((line) => line.startsWith("PUT ")),
+    [`PUT /v2/app/manifests/${digest}`],
+  );
+});
+
+const SUBJECTS: readonly (readonly [header: string, code: string])[] = [
+  [`sha256:${"2".repeat(64)}`, "IMAGE_DIGEST_MISMATCH"],
+  ["yes", "REGISTRY_FAILED"],
+];
+
+for (const [header, code] of SUBJECTS) {
+  test(`a registry that lists a document for ${header} ends with ${code}`, async (context) => {
+    const registry = await startMemoryRegistry(context);
+    registry.subjectHeader = header;
+    const pushing = pushReferrer(
+      { mediaType: CYCLONEDX_JSON, bytes: Buffer.from("{}") },
+      {
+        registry: createClient(context),
+        repository: { registry: registry.host, repository: "app" },
+        subject: subjectOf(createSmallBase()),
+        signal: context.signal,
+      },
+    );
+    await assert.rejects(pushing, { code });
+  });
+}
 
 test("refuses an attached document that is announced with 10 GiB, or is none", async (context) => {
   const registry = await startMemoryRegistry(context);

@@ -27,6 +27,7 @@ export async function readSmallBlob(
     throw new PolarisError(
       "IMAGE_TOO_LARGE",
       `${options.what} is announced with ${blob.size} bytes; ${options.maxBytes} is the most that is read`,
+      { hint: "no real one is that long: check what was pushed" },
     );
   }
   const { what, signal, deadlineMs = DEADLINE_MS } = options;

@@ -1,13 +1,18 @@
 /** Documents about an image, kept beside it in its registry (distribution-spec, "Listing Referrers"). */
 import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { mismatch } from "./checked-bytes.ts";
 import { streamBytes } from "./image.ts";
+import type { ManifestBytes } from "./image.ts";
 import { digestOf, OCI_INDEX, OCI_MANIFEST, parseIndex, parseManifest } from "./manifest.ts";
-import type { Descriptor } from "./manifest.ts";
+import type { Descriptor, Index } from "./manifest.ts";
 import { readSmallBlob } from "./read-bytes.ts";
 import type { RegistryClient, RepositoryName } from "./registry/registry-client.ts";
 
 /** Media type, and type of artefact, of an SBOM in CycloneDX JSON (IANA). */
 export const CYCLONEDX_JSON = "application/vnd.cyclonedx+json";
+
+const ATTACH_AGAIN =
+  "push the image again with what belongs to it; if it stays so, tell those who run the registry";
 
 /** Longest document that is read: an SBOM of ten thousand packages has about 10 MiB. */
 const MAX_DOCUMENT_BYTES = 32 * 1024 * 1024;
@@ -28,11 +33,13 @@ interface Place {
 }
 
 /**
- * Attaches a document to an image that is in the repository. The same document twice is one. Where the registry does not
- * know of referrers, the index with the tag `sha256-<hex>` gets it too ("Referrers Tag Schema").
+ * Attaches a document to an image that is in the repository. The same document twice is one. A registry that does not say
+ * that it lists it by itself does not know of referrers: then the index with the tag `sha256-<hex>` gets it too
+ * ("Pushing Manifests with Subject", "Referrers Tag Schema").
  *
  * @param subject  descriptor of the image's manifest
  * @returns digest of the manifest that holds the document
+ * @throws {PolarisError} IMAGE_DIGEST_MISMATCH if the registry lists it for another image; and what the client throws
  */
 export async function pushReferrer(
   document: { readonly mediaType: string; readonly bytes: Uint8Array },
@@ -56,15 +63,18 @@ export async function pushReferrer(
     layers: [layer],
     subject,
   });
-  await registry.writeManifest(repository, manifest, undefined, signal);
-  const entry: Descriptor = {
-    mediaType: OCI_MANIFEST,
-    digest: manifest.digest,
-    size: manifest.bytes.length,
-    artifactType: document.mediaType,
-  };
-  const known = await registry.listReferrers(repository, subject.digest, signal);
-  if (!known.some(({ digest }) => digest === entry.digest)) await addToTagIndex(entry, options);
+  const listedFor = await registry.writeManifest(repository, manifest, undefined, signal);
+  if (listedFor === undefined) {
+    const entry = {
+      mediaType: OCI_MANIFEST,
+      digest: manifest.digest,
+      size: manifest.bytes.length,
+      artifactType: document.mediaType,
+    };
+    await addToTagIndex(entry, options);
+  } else if (listedFor !== subject.digest) {
+    throw mismatch(`what ${manifest.digest} is attached to`, `digest ${subject.digest}`, listedFor);
+  }
   return manifest.digest;
 }
 
@@ -91,6 +101,7 @@ export async function readReferrer(
     throw new PolarisError(
       "IMAGE_INVALID",
       `${entry.digest} has another kind or length than the list of referrers of ${subject} says`,
+      { hint: ATTACH_AGAIN },
     );
   }
   const { subject: about, layers } = parseManifest(manifest.bytes, manifest.mediaType);
@@ -99,6 +110,7 @@ export async function readReferrer(
     throw new PolarisError(
       "IMAGE_INVALID",
       `${entry.digest} is listed as attached to ${subject}, and is about ${about?.digest ?? "no image"}`,
+      { hint: ATTACH_AGAIN },
     );
   }
   const [layer, ...others] = layers;
@@ -106,6 +118,7 @@ export async function readReferrer(
     throw new PolarisError(
       "IMAGE_INVALID",
       `${entry.digest} is attached to ${subject} as ${mediaType}, and does not hold one such document`,
+      { hint: ATTACH_AGAIN },
     );
   }
   return await readSmallBlob(layer, (blob, blobSignal) => registry.readBlob(repository, blob, blobSignal), {
@@ -123,25 +136,18 @@ async function addToTagIndex(
   const tag = subject.digest.replace(":", "-");
   const reference = { ...repository, tag, digest: undefined };
   const isThere = (await registry.findManifest(reference, signal)) !== undefined;
-  const others = isThere ? readEntries((await registry.readManifest(reference, signal)).bytes) : [];
+  const others = isThere ? readEntries(await registry.readManifest(reference, signal)) : [];
+  if (others.some(({ digest }) => digest === entry.digest)) return;
   await registry.writeManifest(repository, encode(OCI_INDEX, { manifests: [...others, entry] }), tag, signal);
 }
 
 /** As they are written, with what we do not know: they are somebody else's. */
-function readEntries(bytes: Uint8Array): readonly unknown[] {
-  parseIndex(bytes);
-  return (JSON.parse(new TextDecoder().decode(bytes)) as { readonly manifests: readonly unknown[] })
-    .manifests;
+function readEntries({ bytes, mediaType }: ManifestBytes): readonly Pick<Descriptor, "digest">[] {
+  parseIndex(bytes, mediaType);
+  return (JSON.parse(new TextDecoder().decode(bytes)) as Index).manifests;
 }
 
-function encode(
-  mediaType: string,
-  members: object,
-): {
-  readonly bytes: Uint8Array;
-  readonly mediaType: string;
-  readonly digest: string;
-} {
+function encode(mediaType: string, members: object): ManifestBytes {
   const bytes = new TextEncoder().encode(JSON.stringify({ schemaVersion: 2, mediaType, ...members }));
   return { bytes, mediaType, digest: digestOf(bytes) };
 }

@@ -14,6 +14,11 @@ interface StoredManifest {
   readonly mediaType: string;
 }
 
+interface StoredDocument {
+  readonly subject?: { readonly digest: string };
+  readonly artifactType?: string;
+}
+
 export class MemoryRegistry implements AsyncDisposable {
   /** `POST /v2/app/blobs/uploads/` and the like, in order. */
   readonly requests: string[] = [];
@@ -23,6 +28,10 @@ export class MemoryRegistry implements AsyncDisposable {
   readonly manifests = new Map<string, StoredManifest>();
   /** Entries that every list of referrers has besides, whatever they name. */
   readonly listed: object[] = [];
+  /** False: it is one of before the distribution spec 1.1. */
+  knowsReferrers = true;
+  /** What it says that it has listed a manifest for, in place of the truth. */
+  subjectHeader: string | undefined;
   /** Called with every request; a promise holds it up. */
   onRequest: (line: string) => void | Promise<void> = () => {};
   readonly #server = createServer((request, response) => {
@@ -84,11 +93,17 @@ export class MemoryRegistry implements AsyncDisposable {
         { bytes: body, mediaType },
         name.includes(":") ? undefined : name,
       );
-      return void response.writeHead(201, { "docker-content-digest": digest }).end();
+      const { subject } = JSON.parse(body.toString()) as StoredDocument;
+      response.writeHead(201, {
+        "docker-content-digest": digest,
+        ...(subject !== undefined &&
+          this.knowsReferrers && { "oci-subject": this.subjectHeader ?? subject.digest }),
+      });
+      return void response.end();
     }
     if (kind === "manifests")
       return this.#send(response, method, this.manifests.get(`${repository} ${name}`));
-    if (kind === "referrers") {
+    if (kind === "referrers" && this.knowsReferrers) {
       const manifests = this.#listReferrers(repository, name);
       const bytes = Buffer.from(JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests }));
       return this.#send(response, method, { bytes, mediaType: OCI_INDEX });
@@ -127,10 +142,7 @@ export class MemoryRegistry implements AsyncDisposable {
     const found = new Map<string, object>();
     for (const [key, { bytes, mediaType }] of this.manifests) {
       if (!key.startsWith(`${repository} `)) continue;
-      const document = JSON.parse(Buffer.from(bytes).toString()) as {
-        readonly subject?: { readonly digest: string };
-        readonly artifactType?: string;
-      };
+      const document = JSON.parse(Buffer.from(bytes).toString()) as StoredDocument;
       if (document.subject?.digest !== subject) continue;
       const digest = digestOf(bytes);
       found.set(digest, { mediaType, digest, size: bytes.length, artifactType: document.artifactType });

@@ -1,4 +1,5 @@
 import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { DIGEST } from "../image-reference.ts";
 import { MAX_MANIFEST_BYTES } from "../manifest.ts";
 import type { AuthorizationRequest } from "./authentication.ts";
 import { mismatch } from "../checked-bytes.ts";
@@ -33,11 +34,44 @@ export async function readManifestBytes(answer: RegistryAnswer, subject: string)
  *
  * @throws {PolarisError} REGISTRY_FAILED for a digest that is not SHA-256
  */
-export function announcedDigest({ headers, url }: RegistryAnswer, subject: string): string | undefined {
-  const header = headers["docker-content-digest"];
+export function announcedDigest(answer: RegistryAnswer, subject: string): string | undefined {
+  return digestInHeader(answer, "Docker-Content-Digest", subject);
+}
+
+/**
+ * The digest of the manifest to whose referrers the registry has added the one that it was sent; a registry without the
+ * referrers API does not say any (distribution spec, "Pushing Manifests with Subject").
+ *
+ * @throws {PolarisError} REGISTRY_FAILED for a digest that is not SHA-256
+ */
+export function announcedSubject(answer: RegistryAnswer, subject: string): string | undefined {
+  return digestInHeader(answer, "OCI-Subject", subject);
+}
+
+function digestInHeader({ headers, url }: RegistryAnswer, name: string, subject: string): string | undefined {
+  const header = headers[name.toLowerCase()];
   if (header === undefined) return undefined;
-  if (typeof header === "string" && /^sha256:[0-9a-f]{64}$/.test(header)) return header;
-  throw outsideProtocol(url, subject, "a SHA-256 digest in Docker-Content-Digest");
+  if (typeof header === "string" && DIGEST.test(header)) return header;
+  throw outsideProtocol(url, subject, `a SHA-256 digest in ${name}`);
+}
+
+/**
+ * Makes sure that an answer has the bytes from an offset to the end (RFC 9110 §14.4).
+ *
+ * @throws {PolarisError} REGISTRY_FAILED if it has others, or does not say which
+ */
+export function requireRange(
+  { headers, url, body }: RegistryAnswer,
+  range: { readonly offset: number; readonly size: number },
+  subject: string,
+): void {
+  const { offset, size } = range;
+  const expected = `bytes ${offset}-${size - 1}/`;
+  const header = headers["content-range"];
+  if (header === `${expected}${size}` || header === `${expected}*`) return;
+  // Nobody wants what comes.
+  body.destroy();
+  throw outsideProtocol(url, subject, `the rest of it: expected ${expected}${size} in Content-Range`);
 }
 
 /**

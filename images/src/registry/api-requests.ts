@@ -1,5 +1,6 @@
 import type { ImageReference, RepositoryName } from "../image-reference.ts";
 import { MANIFEST_MEDIA_TYPES } from "../manifest.ts";
+import type { Descriptor } from "../manifest.ts";
 import type { AuthorizationRequest } from "./authentication.ts";
 import type { UnauthorizedRequest } from "./authorized-requests.ts";
 import { registryOrigin } from "./registry-host.ts";
@@ -14,6 +15,19 @@ export function manifestRequest(method: "GET" | "HEAD", reference: ImageReferenc
     method,
     url: apiUrl(reference, `manifests/${reference.digest ?? reference.tag ?? "latest"}`),
     headers: { accept: MANIFEST_MEDIA_TYPES.join(", ") },
+  };
+}
+
+/** Asks for a blob from an offset on (distribution spec, "Pulling blobs"; RFC 9110 §14.2). */
+export function blobRequest(
+  repository: RepositoryName,
+  { digest, size }: Pick<Descriptor, "digest" | "size">,
+  offset: number,
+): UnauthorizedRequest {
+  return {
+    method: "GET",
+    url: apiUrl(repository, `blobs/${digest}`),
+    headers: offset === 0 ? {} : { range: `bytes=${offset}-${size - 1}` },
   };
 }
 

@@ -3,7 +3,7 @@ import type { AuthorizationRequest } from "./authentication.ts";
 import type { CredentialSource } from "./credentials.ts";
 import { describeRefusal } from "./refusal.ts";
 import { registryOrigin } from "./registry-host.ts";
-import { sendWithRetries } from "./retry.ts";
+import { sendWithRetries, streamWithRetries } from "./retry.ts";
 import type { RegistryAnswer, RegistryRequest, Transport } from "./transport.ts";
 
 export type UnauthorizedRequest = Omit<RegistryRequest, "authorization" | "signal">;
@@ -75,5 +75,14 @@ export class AuthorizedRequests {
     } catch (error) {
       throw error instanceof LoginFailure ? error.reason : error;
     }
+  }
+
+  /** The body of a 200 or 206, continued where it breaks off: see {@link streamWithRetries}. */
+  stream(
+    open: (offset: number) => Promise<RegistryAnswer>,
+    byteCount: number,
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array> {
+    return streamWithRetries(open, { byteCount, delaysMs: this.#retryDelaysMs, signal });
   }
 }

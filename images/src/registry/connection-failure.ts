@@ -24,11 +24,16 @@ const LASTING_FAILURES: readonly {
     what: "the TLS connection failed",
     hint: "its certificate must be of an authority that this machine trusts: for one of your own, set NODE_EXTRA_CA_CERTS to a file with its certificate",
   },
+  {
+    codes: /^(?:proxy status [34]\d\d|UND_ERR_PRX_TLS)$/,
+    what: "the proxy in between does not connect us",
+    hint: "check the URL in HTTPS_PROXY or HTTP_PROXY, and the login in it; or name the registry in NO_PROXY, if it can be reached without",
+  },
 ];
 
 const OTHER = {
   what: "the connection failed",
-  hint: "check that the registry is running and that this machine reaches it, and try again",
+  hint: "check that the registry is running and that this machine reaches it, by the proxy in HTTPS_PROXY or HTTP_PROXY if one is set, and try again",
 };
 
 /**
@@ -62,8 +67,15 @@ export function isTransient(error: unknown): boolean {
   return typeof reason === "string" && !LASTING_FAILURES.some(({ codes }) => codes.test(reason));
 }
 
-/** The first code in the chain of causes; Node puts those of several addresses into one AggregateError. */
+/**
+ * The first code in the chain of causes; Node puts those of several addresses into one AggregateError. For a proxy's refusal,
+ * which has the code of an abort, it is `proxy status` and the status.
+ */
 function codeOf(error: unknown): string | undefined {
+  if (error instanceof errors.RequestAbortedError) {
+    const status = /^Proxy response \((\d{3})\)/.exec(error.message)?.[1];
+    if (status !== undefined) return `proxy status ${status}`;
+  }
   for (let current = error, depth = 0; current instanceof Error && depth < 5; depth++) {
     if ("code" in current && typeof current.code === "string" && current.code !== "") return current.code;
     current = current instanceof AggregateError ? current.errors[0] : current.cause;

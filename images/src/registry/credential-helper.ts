@@ -23,7 +23,8 @@ export interface HelperOptions {
 }
 
 /**
- * Asks Docker's credential helper `docker-credential-<name>` for a registry's login.
+ * Asks Docker's credential helper `docker-credential-<name>` for a registry's login. It ends at the latest when this process
+ * does, or its signal is aborted.
  *
  * @param key  how helpers call the registry
  * @returns undefined if the helper has none
@@ -71,6 +72,7 @@ function run(
     const settle = (end: () => void): void => {
       clearTimeout(timer);
       signal.removeEventListener("abort", onAbort);
+      process.removeListener("exit", onExit);
       child.stdout.destroy();
       end();
     };
@@ -79,11 +81,14 @@ function run(
       settle(() => reject(reason));
     };
     const onAbort = (): void => stop(signal.reason);
+    // Nobody else ends a group of its own: neither the terminal's Ctrl-C nor our end reaches it.
+    const onExit = (): void => killGroup(child.pid);
     const timer = setTimeout(
       () => stop(failed(program, `did not answer within ${timeoutMs / 1000} s`)),
       timeoutMs,
     );
     signal.addEventListener("abort", onAbort, { once: true });
+    process.once("exit", onExit);
 
     child.once("error", (cause: NodeJS.ErrnoException) =>
       settle(() => reject(failed(program, `cannot be started (${cause.code ?? "unknown reason"})`))),

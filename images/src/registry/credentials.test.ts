@@ -1,5 +1,7 @@
 import assert from "node:assert/strict";
-import { chmod, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { chmod, mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
@@ -304,4 +306,42 @@ test("a credential helper ends with the signal", async (t) => {
   setTimeout(() => abort.abort(reason), 100);
   const finding = findByHelper(t, { credsStore: "hanging" }, "ghcr.io", abort.signal);
   await assert.rejects(finding, (error) => error === reason);
+});
+
+/** A process that is there, and not only as an entry that nobody has read yet. */
+async function isRunning(pid: string): Promise<boolean> {
+  const state = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => undefined);
+  return state !== undefined && !/\) [ZX] /.test(state);
+}
+
+test("a credential helper ends with this process, and so does what it has started", async (t) => {
+  const folder = await makeFolder(t, {
+    "docker-credential-slow": `#!/bin/sh
+sleep 30 &
+echo $$ $! > "$PIDS.new"
+mv "$PIDS.new" "$PIDS"
+wait
+`,
+    "config.json": JSON.stringify({ credsStore: "slow" }),
+  });
+  const pidFile = join(folder, "pids");
+  // The second Ctrl-C of the command line is process.exit, too.
+  const program = `
+    import { watch } from "node:fs";
+    import { createCredentialSource } from ${JSON.stringify(join(import.meta.dirname, "credentials.ts"))};
+    const environment = { PATH: ${JSON.stringify(`${folder}:/usr/bin:/bin`)}, PIDS: ${JSON.stringify(pidFile)} };
+    const { signal } = new AbortController();
+    watch(${JSON.stringify(folder)}, (_event, name) => name === "pids" && process.exit(8));
+    await createCredentialSource(environment, ${JSON.stringify(folder)}).find("ghcr.io", signal);`;
+  const child = spawn(process.execPath, ["--input-type=module", "--eval", program], { stdio: "inherit" });
+  const [exitCode] = await once(child, "exit");
+  assert.equal(exitCode, 8);
+  const pids = (await readFile(pidFile, "utf8")).trim().split(" ");
+  assert.equal(pids.length, 2);
+  for (const pid of pids) {
+    while (await isRunning(pid)) {
+      signal.throwIfAborted();
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  }
 });

@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import * as z from "zod";
 import { parseImageReference } from "../image-reference.ts";
+import { errnoOf } from "../system-error.ts";
 import { askCredentialHelper } from "./credential-helper.ts";
 import { credentialKey } from "./registry-host.ts";
 
@@ -150,9 +151,9 @@ async function readSmallFile(path: string): Promise<Uint8Array | undefined> {
     }
     if (byteCount <= MAX_CONFIG_BYTES) return buffer.subarray(0, byteCount);
   } catch (cause) {
-    const code = cause instanceof Error && "code" in cause ? String(cause.code) : "unknown reason";
-    if (code === "ENOENT" || code === "ENOTDIR") return undefined;
-    throw new PolarisError("CONFIG_UNREADABLE", `cannot read ${path} (${code})`, {
+    const errno = errnoOf(cause);
+    if (errno === "ENOENT" || errno === "ENOTDIR") return undefined;
+    throw new PolarisError("CONFIG_UNREADABLE", `cannot read ${path} (${errno ?? "unknown reason"})`, {
       hint: "make it readable, or set DOCKER_CONFIG to another folder",
       cause,
     });

@@ -6,19 +6,29 @@ import { digestOf, OCI_INDEX, parseIndex } from "../manifest.ts";
 import type { Descriptor } from "../manifest.ts";
 import {
   announcedDigest,
+  announcedSubject,
   contentTypeOf,
   nextPage,
   outsideProtocol,
   readManifestBytes,
+  requireRange,
   requireStatus,
   requireStored,
 } from "./answer-checks.ts";
-import { apiUrl, askToPull, askToPush, blobSubject, manifestRequest, startOfUpload } from "./api-requests.ts";
+import {
+  apiUrl,
+  askToPull,
+  askToPush,
+  blobRequest,
+  blobSubject,
+  manifestRequest,
+  startOfUpload,
+} from "./api-requests.ts";
 import type { AuthorizationRequest } from "./authentication.ts";
 import { AuthorizedRequests } from "./authorized-requests.ts";
 import { checkBytes, mismatch } from "../checked-bytes.ts";
 import type { CredentialSource } from "./credentials.ts";
-import { createTransport, discardBody, leadTo, streamBody } from "./transport.ts";
+import { createTransport, discardBody, leadTo } from "./transport.ts";
 import type { RegistryAnswer, TransportOptions } from "./transport.ts";
 
 export type { RepositoryName } from "../image-reference.ts";
@@ -59,7 +69,7 @@ export interface RegistryClient {
   /** The digest of a manifest, as the registry says it; undefined if there is none. */
   findManifest(reference: ImageReference, signal: AbortSignal): Promise<string | undefined>;
   /**
-   * The bytes of a blob. Its last bytes come only when all are right.
+   * The bytes of a blob. Its last bytes come only when all are right. A download that breaks off is continued.
    *
    * @throws {PolarisError} IMAGE_DIGEST_MISMATCH, at once if they are too many
    */
@@ -80,6 +90,8 @@ export interface RegistryClient {
   /**
    * Stores a manifest, by its tag or else by its digest.
    *
+   * @returns digest of its subject, if the registry lists it among the referrers of that by itself; undefined if the one
+   *   who pushes has to ("Pushing Manifests with Subject")
    * @throws {PolarisError} IMAGE_DIGEST_MISMATCH if the registry calls it otherwise
    */
   writeManifest(
@@ -87,7 +99,7 @@ export interface RegistryClient {
     manifest: ManifestBytes,
     tag: string | undefined,
     signal: AbortSignal,
-  ): Promise<void>;
+  ): Promise<string | undefined>;
   /**
    * What refers to a manifest, from the referrers API or else from the index under the tag `sha256-<hex>` (distribution
    * spec, "Listing Referrers").
@@ -160,10 +172,13 @@ class HttpRegistryClient implements RegistryClient {
   ): AsyncGenerator<Uint8Array> {
     const subject = blobSubject(repository, blob.digest);
     const asked = askToPull(repository, subject, signal);
-    const url = apiUrl(repository, `blobs/${blob.digest}`);
-    const answer = await this.#requests.send({ method: "GET", url }, asked);
-    await requireStatus(answer, 200, asked);
-    yield* checkBytes(streamBody(answer), blob, subject);
+    const open = async (offset: number): Promise<RegistryAnswer> => {
+      const answer = await this.#requests.send(blobRequest(repository, blob, offset), asked);
+      if (offset > 0 && answer.status === 206) requireRange(answer, { offset, size: blob.size }, subject);
+      else await requireStatus(answer, 200, asked);
+      return answer;
+    };
+    yield* checkBytes(this.#requests.stream(open, blob.size, signal), blob, subject);
   }
 
   async hasBlob(repository: RepositoryName, digest: string, signal: AbortSignal): Promise<boolean> {
@@ -192,48 +207,78 @@ class HttpRegistryClient implements RegistryClient {
     const subject = blobSubject(repository, blob.digest);
     const asked = askToPush(repository, subject, signal);
     if (await this.#hasBlob(asked, repository, blob.digest)) return "present";
+    let session: URL | undefined;
     if (mountFrom !== undefined && mountFrom !== repository.repository) {
-      if (await this.#mountBlob(asked, repository, blob.digest, mountFrom)) return "mounted";
+      const mounted = await this.#mountBlob(asked, repository, blob.digest, mountFrom);
+      if (mounted === "mounted") return mounted;
+      session = mounted;
     }
-    const answer = await this.#requests.retry(() => this.#upload(asked, repository, blob, open), signal);
+    const answer = await this.#requests.retry(async () => {
+      const first = session;
+      // An upload that broke off cannot go on in the same session.
+      session = undefined;
+      return await this.#upload(asked, repository, blob, open, first);
+    }, signal);
     await requireStatus(answer, 201, asked);
     await requireStored(answer, blob.digest, subject);
     return "uploaded";
   }
 
-  /** Whether the registry took the blob from another of its repositories. That it did not is no failure, whatever it says. */
+  /**
+   * Has the registry take the blob from another of its repositories. That it does not is no failure, whatever it says.
+   *
+   * @returns where to upload it, if the registry says so at once (distribution spec, "Mounting a blob from another
+   *   repository"); undefined if it has refused
+   */
   async #mountBlob(
     asked: AuthorizationRequest,
     repository: RepositoryName,
     digest: string,
     mountFrom: string,
-  ): Promise<boolean> {
+  ): Promise<"mounted" | URL | undefined> {
     const url = apiUrl(repository, "blobs/uploads/");
     url.search = new URLSearchParams({ mount: digest, from: mountFrom }).toString();
     const scopes = [...asked.scopes, `repository:${mountFrom}:pull`];
+    let answer: RegistryAnswer;
     try {
-      const answer = await this.#requests.send(startOfUpload(url), { ...asked, scopes });
-      await discardBody(answer);
-      return answer.status === 201;
+      answer = await this.#requests.send(startOfUpload(url), { ...asked, scopes });
     } catch (error) {
-      if (error instanceof PolarisError && error.code === "REGISTRY_DENIED") return false;
+      if (error instanceof PolarisError && error.code === "REGISTRY_DENIED") return undefined;
       throw error;
     }
+    await discardBody(answer);
+    if (answer.status === 201) return "mounted";
+    return answer.status === 202 ? leadTo(answer, answer.headers.location) : undefined;
   }
 
-  /** One attempt (distribution spec, "POST then PUT"); the answer is the last that there was. */
+  /**
+   * One attempt (distribution spec, "POST then PUT"); the answer is the last that there was.
+   *
+   * @param session  where to upload to, if the registry has said that already
+   */
   async #upload(
     asked: AuthorizationRequest,
     repository: RepositoryName,
     blob: Descriptor,
     open: () => AsyncIterable<Uint8Array>,
+    session: URL | undefined,
   ): Promise<RegistryAnswer> {
+    if (session !== undefined) return await this.#putBlob(asked, session, blob, open);
     const started = await this.#requests.sendOnce(startOfUpload(apiUrl(repository, "blobs/uploads/")), asked);
     // Nothing is stored yet: whoever says so means something else.
     if (started.status === 201) throw outsideProtocol(started.url, asked.subject, "a place to upload to");
     if (started.status !== 202) return started;
     await discardBody(started);
-    const url = leadTo(started, started.headers.location);
+    return await this.#putBlob(asked, leadTo(started, started.headers.location), blob, open);
+  }
+
+  async #putBlob(
+    asked: AuthorizationRequest,
+    session: URL,
+    blob: Descriptor,
+    open: () => AsyncIterable<Uint8Array>,
+  ): Promise<RegistryAnswer> {
+    const url = new URL(session);
     // Whatever is there stays as it is, to the byte: it may be signed.
     url.search = `${url.search === "" ? "?" : `${url.search}&`}digest=${encodeURIComponent(blob.digest)}`;
     return await this.#requests.sendOnce(
@@ -252,7 +297,7 @@ class HttpRegistryClient implements RegistryClient {
     manifest: ManifestBytes,
     tag: string | undefined,
     signal: AbortSignal,
-  ): Promise<void> {
+  ): Promise<string | undefined> {
     const subject = formatImageReference({
       registry: repository.registry,
       repository: repository.repository,
@@ -271,6 +316,7 @@ class HttpRegistryClient implements RegistryClient {
     );
     await requireStatus(answer, 201, asked);
     await requireStored(answer, manifest.digest, subject);
+    return announcedSubject(answer, subject);
   }
 
   async listReferrers(
@@ -294,7 +340,9 @@ class HttpRegistryClient implements RegistryClient {
       if (next === undefined) return referrers;
       url = next;
     }
-    throw new PolarisError("IMAGE_TOO_LARGE", `${subject}: more than ${MAX_REFERRER_PAGES} pages`);
+    throw new PolarisError("IMAGE_TOO_LARGE", `${subject}: more than ${MAX_REFERRER_PAGES} pages`, {
+      hint: "remove what is attached to the image and no longer needed",
+    });
   }
 
   async #listReferrersByTag(

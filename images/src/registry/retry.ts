@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { isTransient } from "./connection-failure.ts";
-import { discardBody } from "./transport.ts";
+import { discardBody, streamBody } from "./transport.ts";
 import type { RegistryAnswer } from "./transport.ts";
 
 /** Longest wait that a server can ask for; who asks for more is not asked again. */
@@ -26,9 +26,47 @@ export async function sendWithRetries(
   for (const delayMs of delaysMs) {
     const waitMs = await tryOnce(send, delayMs);
     if (typeof waitMs !== "number") return waitMs;
-    await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
+    await pause(waitMs, signal);
   }
   return await send();
+}
+
+/**
+ * Bytes of a known number, asked for again from where they broke off. Whoever reads them has some already, so nothing else
+ * can be done about it; that the rest fits to them is for the reader to check.
+ *
+ * @param open  asks for the bytes from an offset on; an answer with status 200 has all of them
+ * @throws what `open` throws; {PolarisError} REGISTRY_UNREACHABLE if they break off more often than there are delays, or for
+ *   long
+ */
+export async function* streamWithRetries(
+  open: (offset: number) => Promise<RegistryAnswer>,
+  { byteCount, delaysMs, signal }: RetryOptions & { readonly byteCount: number },
+): AsyncGenerator<Uint8Array> {
+  let offset = 0;
+  for (const delayMs of [...delaysMs, undefined]) {
+    const answer = await open(offset);
+    let known = answer.status === 200 ? offset : 0;
+    try {
+      for await (const chunk of streamBody(answer)) {
+        const fresh = chunk.subarray(known);
+        known -= chunk.byteLength - fresh.byteLength;
+        offset += fresh.byteLength;
+        yield fresh;
+      }
+      return;
+    } catch (error) {
+      if (!isTransient(error)) throw error;
+      // Only the end of the message is missing.
+      if (offset >= byteCount) return;
+      if (delayMs === undefined) throw error;
+      await pause(delayMs, signal);
+    }
+  }
+}
+
+async function pause(waitMs: number, signal: AbortSignal): Promise<void> {
+  await sleep(waitMs, undefined, { signal }).catch(() => signal.throwIfAborted());
 }
 
 /** @returns the answer, or how long to wait before the next attempt, in milliseconds */

@@ -3,8 +3,11 @@ import type { IncomingHttpHeaders } from "node:http";
 import type { LookupFunction } from "node:net";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { Agent, errors } from "undici";
+import type { Dispatcher } from "undici";
 import { connectionFailure } from "./connection-failure.ts";
-import { mayLeadTo } from "./registry-host.ts";
+import { createProxyDispatcher } from "./outbound-proxy.ts";
+import type { OutboundProxy } from "./outbound-proxy.ts";
+import { isLoopback, mayLeadTo } from "./registry-host.ts";
 
 /** How long to wait for a server, in milliseconds. */
 export interface TransportTimeouts {
@@ -39,6 +42,11 @@ export interface TransportOptions {
   readonly lookup?: LookupFunction;
   /** In PEM, instead of those that this Node trusts. */
   readonly certificateAuthorities?: string;
+  /**
+   * What goes to other machines goes through it. What stays on this one never does, whatever the proxy's settings say: it is
+   * not encrypted, and another machine has another loopback.
+   */
+  readonly proxy?: OutboundProxy | undefined;
 }
 
 /** Bytes that are sent as they are made. The length has to be known before. */
@@ -83,20 +91,29 @@ export interface Transport {
 
 export function createTransport(options: TransportOptions = {}): Transport {
   const timeouts = { ...TIMEOUTS, ...options.timeouts };
-  const agent = new Agent({
+  const agentOptions = {
     allowH2: false,
     headersTimeout: timeouts.answerMs,
     bodyTimeout: timeouts.idleMs,
     connect: {
+      allowH2: false,
       timeout: timeouts.connectMs,
       ...(options.lookup !== undefined && { lookup: options.lookup }),
       ...(options.certificateAuthorities !== undefined && { ca: options.certificateAuthorities }),
     },
-  });
+  };
+  const direct = new Agent(agentOptions);
+  const proxied =
+    options.proxy &&
+    createProxyDispatcher(options.proxy, { ...agentOptions, tunnelTimeoutMs: timeouts.connectMs });
+  const exchange = async (request: RegistryRequest): Promise<RegistryAnswer> =>
+    proxied === undefined || isLoopback(request.url)
+      ? await exchangeOver(direct, request, timeouts)
+      : await exchangeOver(proxied, request, timeouts);
 
   return {
     async send(request) {
-      let answer = await exchange(agent, request, timeouts);
+      let answer = await exchange(request);
       let { authorization } = request;
       for (let redirects = 0; isRedirect(request, answer); redirects++) {
         await discardBody(answer);
@@ -105,12 +122,12 @@ export function createTransport(options: TransportOptions = {}): Transport {
         const url = leadTo(answer, answer.headers.location);
         // Once away from the origin, nobody has our authorization again: the way back was chosen by somebody else.
         if (url.origin !== from.origin) authorization = undefined;
-        answer = await exchange(agent, { ...request, url, authorization }, timeouts);
+        answer = await exchange({ ...request, url, authorization });
       }
       return answer;
     },
     async close() {
-      await agent.destroy();
+      await Promise.all([direct.destroy(), proxied?.destroy()]);
     },
   };
 }
@@ -189,15 +206,15 @@ export async function* streamBody({ url, body, signal }: RegistryAnswer): AsyncG
   }
 }
 
-async function exchange(
-  agent: Agent,
+async function exchangeOver(
+  dispatcher: Dispatcher,
   { method, url, headers, authorization, body, signal }: RegistryRequest,
   timeouts: TransportTimeouts,
 ): Promise<RegistryAnswer> {
   signal.throwIfAborted();
   const upload = isStreamed(body) ? new Upload(body.open()) : undefined;
   try {
-    const answer = await agent.request({
+    const answer = await dispatcher.request({
       origin: url.origin,
       path: `${url.pathname}${url.search}`,
       method,
