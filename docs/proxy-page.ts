@@ -196,7 +196,8 @@ ${formatTable(
 
 With \`POLARIS_PROXY_WORKLOAD_KEY_API_SOCKET\` the workload can have the content keys of data unwrapped that was sealed to the permanent key
 ([data.md](data.md)). The socket is for the proxy's own user alone (0600, in a folder of 0700): whoever can open it can read every
-such data. It needs a permanent key, gives out nothing that was wrapped for a request, and there is no way to it from the network.
+such data. With \`POLARIS_PROXY_WORKLOAD_KEY_API_ACCESS=mounted\` it is for whoever has its folder, which must be a mount with nothing else
+in it: for a workload in another container. It needs a permanent key, gives out nothing that was wrapped for a request, and there is no way to it from the network.
 
 ## Routes
 

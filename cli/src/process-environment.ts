@@ -1,4 +1,6 @@
 /* oxlint-disable node/no-process-env -- the one place of the command line that reads the environment */
+import { homedir } from "node:os";
+import { join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 
 /** The environment of this process, read once; everybody else gets what they need as an argument. */
@@ -29,6 +31,7 @@ const ENGINE_VARIABLES = [
   "HOME",
   "TMPDIR",
   "XDG_CONFIG_HOME",
+  "XDG_DATA_HOME",
   "XDG_RUNTIME_DIR",
   "DOCKER_HOST",
   "DOCKER_CONTEXT",
@@ -38,6 +41,8 @@ const ENGINE_VARIABLES = [
   "DOCKER_API_VERSION",
   "CONTAINER_HOST",
   "CONTAINERS_CONF",
+  "CONTAINERS_STORAGE_CONF",
+  "CONTAINERS_REGISTRIES_CONF",
 ];
 
 export function ambientEnvironment(): Record<string, string> {
@@ -55,6 +60,11 @@ function pickVariables(names: readonly string[]): Record<string, string> {
       return value === undefined ? [] : [[name, value]];
     }),
   );
+}
+
+/** A folder of this user's own for what can be had again, beside the compile cache of bin/polaris.js. */
+export function cacheFolder(name: string): string {
+  return join(processEnvironment["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "polaris", name);
 }
 
 /**

@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { fileURLToPath } from "node:url";
 import { gzipSync } from "node:zlib";
+import { build } from "esbuild";
 import type { Image } from "../src/image.ts";
 import { writeArchive } from "../src/layer-archive.ts";
 import { digestOf, OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, parseImageConfig } from "../src/manifest.ts";
@@ -8,12 +9,17 @@ import type { Descriptor } from "../src/manifest.ts";
 import { readSmallBlob } from "../src/read-bytes.ts";
 
 const SERVER = fileURLToPath(new URL("../../examples/hello/server.js", import.meta.url));
+const OPEN_DATA = fileURLToPath(new URL("./open-data.ts", import.meta.url));
 
-/** The workload of `examples/hello` as an image that runs, on a base with Node; it exposes port 8000. */
+/**
+ * The workload of `examples/hello` as an image that runs, on a base with Node; it exposes port 8000. Beside it,
+ * `/app/open-data.js` opens sealed data.
+ */
 export async function createHelloImage(base: Image, signal: AbortSignal): Promise<Image> {
   const archive = writeArchive(
     [
       { path: "app/server.js", content: await readFile(SERVER) },
+      { path: "app/open-data.js", content: await bundleProgram(OPEN_DATA) },
       { path: "app/package.json", content: Buffer.from('{"type":"module"}') },
     ],
     0,
@@ -51,6 +57,21 @@ export async function createHelloImage(base: Image, signal: AbortSignal): Promis
       else yield bytes;
     },
   };
+}
+
+/** A program and the packages that it imports in one module: an image has no `node_modules`. */
+async function bundleProgram(entry: string): Promise<Uint8Array> {
+  const { outputFiles } = await build({
+    entryPoints: [entry],
+    bundle: true,
+    write: false,
+    platform: "node",
+    format: "esm",
+    logLevel: "silent",
+  });
+  const [bundle] = outputFiles;
+  if (bundle === undefined) throw new Error(`nothing came of ${entry}`);
+  return bundle.contents;
 }
 
 function describe(bytes: Uint8Array, mediaType: string): Descriptor {

@@ -12,7 +12,7 @@ export function checkSettings(settings: ProxySettings, texts: Readonly<Record<st
   return [
     ...checkHeaderNames(settings.headerNames),
     ...checkTls(settings, texts),
-    ...checkListeners(settings),
+    ...checkListeners(settings, texts),
     ...checkLimits(settings.limits),
     ...checkKey(settings.key),
   ];
@@ -59,20 +59,24 @@ function checkTls(
   return problems;
 }
 
-function checkListeners({
-  port,
-  metricsPort,
-  key,
-  workloadKeyApiSocket,
-  tokenAgentSocket,
-}: ProxySettings): string[] {
+function checkListeners(
+  { port, metricsPort, key, workloadKeyApiSocket, tokenAgentSocket }: ProxySettings,
+  texts: Readonly<Record<string, string>>,
+): string[] {
   const problems: string[] = [];
   if (metricsPort !== undefined && metricsPort !== 0 && metricsPort === port) {
     problems.push(
       "POLARIS_PROXY_METRICS_PORT must not be POLARIS_PROXY_PORT: metrics are for this machine only",
     );
   }
-  if (workloadKeyApiSocket === undefined) return problems;
+  if (workloadKeyApiSocket === undefined) {
+    if (texts["POLARIS_PROXY_WORKLOAD_KEY_API_ACCESS"] === "mounted") {
+      problems.push(
+        "POLARIS_PROXY_WORKLOAD_KEY_API_ACCESS=mounted needs POLARIS_PROXY_WORKLOAD_KEY_API_SOCKET",
+      );
+    }
+    return problems;
+  }
   if (key.kind === "ephemeral") {
     problems.push(
       "POLARIS_PROXY_WORKLOAD_KEY_API_SOCKET needs a permanent key: data sealed to an ephemeral one is lost at the next start",

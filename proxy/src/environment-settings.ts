@@ -46,7 +46,10 @@ export function commonSettings(values: CommonEnvironment): Omit<ProxySettings, "
     cors: { origins: values.POLARIS_PROXY_CORS_ORIGINS },
     tls: tlsSettings(values),
     ...(metricsPort !== undefined && { metricsPort }),
-    ...(workloadKeyApiSocket !== undefined && { workloadKeyApiSocket }),
+    ...(workloadKeyApiSocket !== undefined && {
+      workloadKeyApiSocket,
+      workloadKeyApiAccess: values.POLARIS_PROXY_WORKLOAD_KEY_API_ACCESS,
+    }),
     ...(tokenAgentSocket !== undefined && { tokenAgentSocket }),
   };
 }
@@ -112,6 +115,7 @@ export function commonValues(settings: ProxySettings): CommonEnvironment {
     POLARIS_PROXY_SHUTDOWN_TIMEOUT_MS: settings.limits.shutdownTimeoutMs,
     POLARIS_PROXY_METRICS_PORT: settings.metricsPort,
     POLARIS_PROXY_WORKLOAD_KEY_API_SOCKET: settings.workloadKeyApiSocket,
+    POLARIS_PROXY_WORKLOAD_KEY_API_ACCESS: settings.workloadKeyApiAccess ?? "owner",
     POLARIS_PROXY_TOKEN_AGENT_SOCKET: settings.tokenAgentSocket,
     POLARIS_PROXY_KEY: settings.key.kind,
   };

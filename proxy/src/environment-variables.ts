@@ -23,6 +23,9 @@ export type LogLevel = (typeof LOG_LEVELS)[number];
 
 const TLS_MODES = ["off", "attested", "files"] as const;
 
+const KEY_API_ACCESSES = ["owner", "mounted"] as const;
+export type KeyApiAccess = (typeof KEY_API_ACCESSES)[number];
+
 /** Where the token of the machine lies when nobody says otherwise (Confidential Space, and the original). */
 const DEFAULT_TOKEN_FILE = "/run/container_launcher/attestation_verifier_claims_token";
 
@@ -219,6 +222,11 @@ const commonVariables = {
     description:
       "Unix socket at which the workload, and nobody else, has the keys of sealed data unwrapped; without it there is none. Needs a permanent key.",
     example: "/run/polaris/key-api/key-api.sock",
+  }),
+  POLARIS_PROXY_WORKLOAD_KEY_API_ACCESS: choice(KEY_API_ACCESSES).prefault("owner").register(variableFacts, {
+    description:
+      "Who may open that socket: owner is the proxy's own user alone. mounted is every user of whatever has the socket's folder, for a workload in another container: the folder must be a mount, with nothing else in it.",
+    example: "mounted",
   }),
   POLARIS_PROXY_KEY: choice(["ephemeral", "google-federated"])
     .prefault("ephemeral")

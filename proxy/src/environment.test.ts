@@ -173,6 +173,7 @@ const settingsArbitrary: fc.Arbitrary<ProxySettings> = fc
       metricsPort: portArbitrary,
       tokenAgentSocket: pathArbitrary.map((path) => `/run${path}/token-agent.sock`),
       workloadKeyApiSocket: pathArbitrary.map((path) => `/run${path}/key-api.sock`),
+      workloadKeyApiAccess: fc.constantFrom("owner" as const, "mounted" as const),
       key: fc.oneof(fc.constant({ kind: "ephemeral" } as const), googleKeyArbitrary),
     },
     {
@@ -192,10 +193,11 @@ const settingsArbitrary: fc.Arbitrary<ProxySettings> = fc
     },
   )
   .filter(
-    ({ port, metricsPort, tls, tokenAgentSocket, key, workloadKeyApiSocket }) =>
+    ({ port, metricsPort, tls, tokenAgentSocket, key, workloadKeyApiSocket, workloadKeyApiAccess }) =>
       (metricsPort !== port || port === 0) &&
       (tls.mode !== "attested" || tokenAgentSocket !== undefined) &&
-      (key.kind !== "ephemeral" || workloadKeyApiSocket === undefined),
+      (key.kind !== "ephemeral" || workloadKeyApiSocket === undefined) &&
+      (workloadKeyApiAccess === undefined) === (workloadKeyApiSocket === undefined),
   );
 
 test("what is written is read back to the same settings, without a warning", () => {
@@ -458,6 +460,11 @@ const REFUSALS: readonly [why: string, environment: Record<string, string>, prob
     "POLARIS_PROXY_WORKLOAD_KEY_API_SOCKET needs a permanent key: data sealed to an ephemeral one is lost at the next start",
   ],
   [
+    "a socket for everybody who has its folder, and no folder",
+    { ...GOOGLE, POLARIS_PROXY_WORKLOAD_KEY_API_ACCESS: "mounted" },
+    "POLARIS_PROXY_WORKLOAD_KEY_API_ACCESS=mounted needs POLARIS_PROXY_WORKLOAD_KEY_API_SOCKET",
+  ],
+  [
     "one socket for two",
     { ...GOOGLE, ...TOKEN_AGENT, POLARIS_PROXY_WORKLOAD_KEY_API_SOCKET: "/run/polaris/token-agent.sock" },
     "POLARIS_PROXY_WORKLOAD_KEY_API_SOCKET must not be POLARIS_PROXY_TOKEN_AGENT_SOCKET",
@@ -607,6 +614,9 @@ const COMPANIONS: Readonly<Record<string, Record<string, string>>> = {
   POLARIS_PROXY_TLS: TOKEN_AGENT,
   POLARIS_PROXY_TLS_CERTIFICATE: TLS_FILES,
   POLARIS_PROXY_TLS_KEY: TLS_FILES,
+  POLARIS_PROXY_WORKLOAD_KEY_API_ACCESS: {
+    POLARIS_PROXY_WORKLOAD_KEY_API_SOCKET: "/run/polaris/key-api/key-api.sock",
+  },
   POLARIS_PROXY_GOOGLE_OLDER_KEY_VERSIONS: { POLARIS_PROXY_GOOGLE_KEY_VERSION: "2" },
   POLARIS_PROXY_GOOGLE_LOCAL_SERVICES_SOCKET: LOCAL_ORIGINS,
 };

@@ -14,13 +14,28 @@ import { MAX_SOCKET_PATH_BYTES } from "./environment-values.ts";
  * @throws {PolarisError} PORT_TAKEN if somebody listens on it
  */
 export async function claimPrivateSocket(path: string): Promise<void> {
+  checkPathLength(path);
+  await claimFolder(dirname(path));
+  await removeDeadSocket(path);
+}
+
+/** @throws {PolarisError} PROXY_ENVIRONMENT_INVALID if no socket can have this path */
+export function checkPathLength(path: string): void {
   if (Buffer.byteLength(path) > MAX_SOCKET_PATH_BYTES) {
     throw new PolarisError(
       "PROXY_ENVIRONMENT_INVALID",
       `the path of a socket has at most ${MAX_SOCKET_PATH_BYTES} bytes, got ${path}`,
     );
   }
-  await claimFolder(dirname(path));
+}
+
+/**
+ * Removes a socket that nobody listens on any more.
+ *
+ * @throws {PolarisError} PROXY_ENVIRONMENT_INVALID if something else than a socket is there
+ * @throws {PolarisError} PORT_TAKEN if somebody listens on it
+ */
+export async function removeDeadSocket(path: string): Promise<void> {
   const found = await lstatIfPresent(path);
   if (found === undefined) return;
   if (!found.isSocket()) {

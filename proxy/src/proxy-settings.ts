@@ -1,4 +1,4 @@
-import type { EncryptionMode, LogLevel } from "./environment-variables.ts";
+import type { EncryptionMode, KeyApiAccess, LogLevel } from "./environment-variables.ts";
 
 /** Everything the proxy can be told, typed. */
 export interface ProxySettings {
@@ -27,6 +27,8 @@ export interface ProxySettings {
   readonly metricsPort?: number;
   /** Absolute path of a Unix socket; absent: the workload gets no keys of sealed data. */
   readonly workloadKeyApiSocket?: string;
+  /** Who may open it: the proxy's user (default), or every user of whatever has its folder. */
+  readonly workloadKeyApiAccess?: KeyApiAccess;
   /** Absolute path of a Unix socket. */
   readonly tokenAgentSocket?: string;
   readonly key: KeySettings;

@@ -45,7 +45,8 @@ export interface Proxy {
 
 /** Puts a proxy together; nothing listens yet. */
 export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: ProxyOptions): Proxy {
-  const { stack, tokenAgentSocket, limits, metricsPort, workloadKeyApiSocket } = settings;
+  const { stack, tokenAgentSocket, limits, metricsPort } = settings;
+  const { workloadKeyApiSocket, workloadKeyApiAccess = "owner" } = settings;
   const wire = createWireV1(settings);
   const workload = createWorkload(settings);
   const memory = createBodyMemory(limits);
@@ -81,7 +82,12 @@ export function createProxy({ settings, keys, tls, log, nowMs = Date.now }: Prox
   const workloadKeyApi =
     workloadKeyApiSocket === undefined
       ? undefined
-      : createWorkloadKeyApi({ socketPath: workloadKeyApiSocket, keys, log });
+      : createWorkloadKeyApi({
+          socketPath: workloadKeyApiSocket,
+          access: workloadKeyApiAccess,
+          keys,
+          log,
+        });
   const upgrades = createUpgrades({ wire, workload, serving });
   const listener = createListener(limits, tls, {
     request: (request, response, isExcess) => void serving.serve(request, response, isExcess),

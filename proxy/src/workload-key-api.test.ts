@@ -46,6 +46,7 @@ async function startApi(
   };
   const api = createWorkloadKeyApi({
     socketPath,
+    access: "owner",
     keys: options.keys ?? containerKeys,
     log: createLog("debug", { write }),
     ...(options.limits !== undefined && { limits: options.limits }),
@@ -446,6 +447,7 @@ test("cuts what does not end within its time when it is closed", async (context)
 test("does not listen where another one does", async (context) => {
   const { socketPath } = await startApi(context);
   const other = createWorkloadKeyApi({
+    access: "owner",
     socketPath,
     keys: containerKeys,
     log: createLog("silent", { write: () => undefined }),

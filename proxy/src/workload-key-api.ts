@@ -10,10 +10,12 @@ import { PolarisError, isPolarisError } from "@polaris-cvm/sdk/errors";
 import type { ErrorCode } from "@polaris-cvm/sdk/errors";
 import { readQuestion } from "./data-key-question.ts";
 import type { DataKeyQuestion } from "./data-key-question.ts";
+import type { KeyApiAccess } from "./environment-variables.ts";
 import type { KeyProvider } from "./keys/key-provider.ts";
 import { formatLastAnswer } from "./last-bytes.ts";
 import { describeFailure } from "./log.ts";
 import type { ProxyLog } from "./log.ts";
+import { claimMountedSocket } from "./mounted-socket.ts";
 import { claimPrivateSocket } from "./private-socket.ts";
 import { describeProblem, problemLines } from "./problem.ts";
 
@@ -38,12 +40,21 @@ const DEFAULT_LIMITS: WorkloadKeyApiLimits = {
   closeTimeoutMs: 5_000,
 };
 
+/** Which folder the socket may be in, and who may connect to it there. */
+const ACCESS_RULES = {
+  owner: { claim: claimPrivateSocket, mode: 0o600 },
+  // The users of another container are none of ours: who may come is decided by who has the folder.
+  mounted: { claim: claimMountedSocket, mode: 0o666 },
+} as const;
+
 const MAX_HEADER_BYTES = 8 * 1024;
 const CONNECTION_CHECK_MS = 1_000;
 
 export interface WorkloadKeyApiOptions {
-  /** Absolute path. Its folder must be, or becomes, ours alone (0700). */
+  /** Absolute path. */
   readonly socketPath: string;
+  /** `owner`: its folder must be, or becomes, ours alone (0700); `mounted`: it must be a mount with nothing else in it. */
+  readonly access: KeyApiAccess;
   readonly keys: Pick<KeyProvider, "unwrap">;
   readonly log: ProxyLog;
   readonly limits?: Partial<WorkloadKeyApiLimits>;
@@ -51,9 +62,9 @@ export interface WorkloadKeyApiOptions {
 
 export interface WorkloadKeyApi {
   /**
-   * Begins to listen on the socket (0600), and on nothing else.
+   * Begins to listen on the socket, and on nothing else.
    *
-   * @throws {PolarisError} as of {@link claimPrivateSocket}; STATE_UNWRITABLE if the socket cannot be made
+   * @throws {PolarisError} as of {@link claimPrivateSocket} or {@link claimMountedSocket}; STATE_UNWRITABLE if the socket cannot be made
    */
   listen(): Promise<void>;
   /** Takes no new connections, finishes the calls in flight, removes the socket. */
@@ -66,6 +77,7 @@ export interface WorkloadKeyApi {
  */
 export function createWorkloadKeyApi({
   socketPath,
+  access,
   keys,
   log,
   limits,
@@ -159,11 +171,12 @@ export function createWorkloadKeyApi({
 
   return {
     async listen() {
-      await claimPrivateSocket(socketPath);
+      const { claim, mode } = ACCESS_RULES[access];
+      await claim(socketPath);
       try {
         server.listen(socketPath);
         await once(server, "listening");
-        await chmod(socketPath, 0o600);
+        await chmod(socketPath, mode);
       } catch (cause) {
         server.close();
         throw new PolarisError("STATE_UNWRITABLE", `cannot listen on ${socketPath}`, { cause });

@@ -6,24 +6,17 @@ import type { AddressInfo } from "node:net";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
 import type { TestContext } from "node:test";
-import { openLayout } from "@polaris-cvm/images/layout.ts";
-import { OCI_MANIFEST } from "@polaris-cvm/images/manifest.ts";
-import { pushImage } from "@polaris-cvm/images/push-image.ts";
-import { createRegistryClient } from "@polaris-cvm/images/registry/registry-client.ts";
 import { loadLockFile, saveLockFile } from "../../stacks/src/lock-file/file.ts";
-import { makeBaseLayout } from "../../images/testing/base-layout.ts";
-import { createHelloImage } from "../../images/testing/hello-image.ts";
-import { REGISTRY_MISSING, startRegistry } from "../../images/testing/registry-fixture.ts";
-import type { RunningRegistry } from "../../images/testing/registry-fixture.ts";
-import { ENGINE_MISSING, startEngine } from "../container-engine.ts";
 import type { TestEngine } from "../container-engine.ts";
+import { startEngineAndRegistry } from "../engine-and-registry.ts";
+import type { EngineAndRegistry } from "../engine-and-registry.ts";
 import { processesOf, TestProject } from "../polaris-process.ts";
 
 const SECRET = "planted-hunter2";
 
-let missing: string | false = ENGINE_MISSING || REGISTRY_MISSING;
+let missing: string | false = false;
+let started: EngineAndRegistry;
 let engine: TestEngine;
-let registry: RunningRegistry;
 let project: TestProject;
 let env: Readonly<Record<string, string>>;
 /** Of the workload's image: its id in the engine is that of its configuration. */
@@ -31,79 +24,42 @@ let workloadDigest: string;
 let endpoint: string;
 
 before(async () => {
-  if (missing !== false) return;
-  const started = await startEngine();
-  if (typeof started === "string") {
-    missing = started;
+  const answer = await startEngineAndRegistry();
+  if (typeof answer === "string") {
+    missing = answer;
     return;
   }
-  engine = started;
-  registry = await startRegistry();
+  started = answer;
+  engine = started.engine;
+  workloadDigest = started.hello.manifest.digest;
   env = { DOCKER_HOST: engine.host, SECRET_OF_DEPLOYER: SECRET };
   project = await TestProject.create({
     "polaris.yaml": `
 version: 1
 name: hello
 target: local
+targets: { local: { engine: docker } }
 workload:
-  image: ${registry.host}/hello:1
+  image: ${started.registryHost}/hello:1
   health: { path: /healthz, timeout: 30s }
   env: { GREETING: "a, b = c" }
   secrets: { PASSWORD: { fromEnv: SECRET_OF_DEPLOYER } }
 proxy:
   encryption: { requests: required, responses: required }
+  workloadKeyApi: true
+  base: ${started.registryHost}/node:26-slim
 `,
   });
-  await pushImages();
+  const { exitCode, stderr } = await project.run(["lock"]);
+  assert.equal(exitCode, 0, stderr);
 });
 
 after(async () => {
   if (missing !== false) return;
   await project.run(["destroy", "--yes"], env);
   await rm(project.dir, { recursive: true, force: true });
-  await registry.stop();
-  await engine.stop();
+  await started.stop();
 });
-
-/** The workload's image, and the base that the proxy's is built on, which the lock pins as if it had been used before. */
-async function pushImages(): Promise<void> {
-  const signal = AbortSignal.timeout(60_000);
-  const client = createRegistryClient();
-  const base = await openLayout(await makeBaseLayout());
-  const hello = await createHelloImage(base, signal);
-  workloadDigest = hello.manifest.digest;
-  for (const [image, repository, tag] of [
-    [base, "node", "26-slim"],
-    [hello, "hello", "1"],
-  ] as const) {
-    await pushImage(image, {
-      registry: client,
-      repository: { registry: registry.host, repository },
-      tag,
-      mountFrom: "node",
-      signal,
-      onProgress: () => undefined,
-    });
-  }
-  await client.close();
-  assert.equal((await project.run(["lock"])).exitCode, 0);
-  const path = join(project.dir, "polaris.lock");
-  const lock = await loadLockFile(path);
-  assert.ok(lock !== undefined);
-  const { digest } = base.manifest;
-  await saveLockFile(path, {
-    ...lock,
-    pins: {
-      base: {
-        reference: `${registry.host}/node:26-slim`,
-        digest,
-        mediaType: OCI_MANIFEST,
-        platformDigest: digest,
-        platformMediaType: OCI_MANIFEST,
-      },
-    },
-  });
-}
 
 function step(name: string, run: (t: TestContext) => Promise<void>): void {
   test(name, async (t) => {
@@ -123,6 +79,15 @@ async function inspect(part: string) {
 /** What a few lines of JavaScript print in a part's container. */
 async function evaluateIn(part: string, code: string): Promise<string> {
   return await engine.docker("exec", (await inspect(part)).Id as string, "node", "-e", code);
+}
+
+/** @returns what `polaris data seal` makes of a text, in base64 */
+async function sealData(text: string, context: string): Promise<string> {
+  await writeFile(join(project.dir, "clear"), text);
+  const args = ["data", "seal", "clear", "--context", context, "--output", "sealed", "--force"];
+  const { exitCode, stderr } = await project.run(args, env);
+  assert.equal(exitCode, 0, stderr);
+  return await readFile(join(project.dir, "sealed"), "base64");
 }
 
 step("deploy runs workload and proxy as containers, and verifies the endpoint", async () => {
@@ -149,7 +114,7 @@ step("a sealed request gets its answer from the workload's container", async () 
 
 step("what runs is what the lock names, by its digest", async () => {
   const workload = await inspect("workload");
-  assert.equal(workload.Config.Image, `${registry.host}/hello@${workloadDigest}`);
+  assert.equal(workload.Config.Image, `${started.registryHost}/hello@${workloadDigest}`);
   const lock = JSON.parse(await readFile(join(project.dir, "polaris.lock"), "utf8"));
   assert.equal(lock.deployed.default.workload, workloadDigest);
 });
@@ -173,9 +138,14 @@ step(
       proxy.Mounts.map(
         (mount: { Destination: string; RW: boolean }) => `${mount.Destination} ${mount.RW}`,
       ).toSorted(),
-      ["/run/polaris-local/services false", "/run/polaris-local/token false"],
+      ["/run/polaris-local/services false", "/run/polaris-local/token false", "/run/polaris/key-api true"],
     );
-    assert.deepEqual(workload.Mounts, []);
+    assert.deepEqual(
+      workload.Mounts.map(
+        (mount: { Destination: string; RW: boolean }) => `${mount.Destination} ${mount.RW}`,
+      ),
+      ["/run/polaris/key-api false"],
+    );
     const written = await evaluateIn(
       "proxy",
       `const { writeFileSync } = require("node:fs");
@@ -201,6 +171,51 @@ step("the workload reaches neither this machine nor what is behind it, and the p
   assert.equal(await evaluateIn("workload", code), "no way");
   assert.match(await evaluateIn("proxy", code), /reached/);
 });
+
+step("the workload opens data that is sealed to the stack, whatever its user is", async () => {
+  const sealed = await sealData("the data", "records/1");
+  const id = (await inspect("workload")).Id as string;
+  for (const user of ["1000:1000", "0:0", "4242:4242"]) {
+    const program = ["node", "/app/open-data.js", sealed, "records/1"];
+    assert.equal(await engine.docker("exec", "--user", user, id, ...program), "the data", user);
+  }
+  // The proxy's group may write in that folder, and even so the workload's mount of it is read-only.
+  for (const user of ["0:0", "65532:65532"]) {
+    const code = `const { unlinkSync, writeFileSync } = require("node:fs");
+      const { dirname } = require("node:path");
+      const socket = process.env.POLARIS_KEY_API_SOCKET;
+      const tell = (change) => { try { change(); return "done"; } catch (error) { return error.code; } };
+      console.log(tell(() => unlinkSync(socket)), tell(() => writeFileSync(dirname(socket) + "/x", "")));`;
+    assert.equal(await engine.docker("exec", "--user", user, id, "node", "-e", code), "EROFS EROFS", user);
+  }
+});
+
+step(
+  "the key API is not at the endpoint, and another container in the workload's network has none",
+  async () => {
+    const question = JSON.stringify({ keyId: `sha256:${"0".repeat(64)}`, wrappedKey: "AA==" });
+    // At the endpoint it is a path of the workload like any other, and this workload has nothing there.
+    const asked = await project.run(["request", "POST", "/v1/data-keys:unwrap", "--data", question], env);
+    assert.match(asked.stdout, /^try GET \/hello/);
+
+    const { NetworkSettings, Config } = await inspect("workload");
+    const [network = ""] = Object.keys(NetworkSettings.Networks as object);
+    const stranger = engine.docker(
+      "run",
+      "--rm",
+      "--network",
+      network,
+      "--env",
+      "POLARIS_KEY_API_SOCKET=/run/polaris/key-api/key-api.sock",
+      "--entrypoint",
+      "node",
+      Config.Image as string,
+      "/app/open-data.js",
+      await sealData("the data", ""),
+    );
+    await assert.rejects(stranger, /connect ENOENT \/run\/polaris\/key-api\/key-api\.sock/);
+  },
+);
 
 step("the workload has its variables and secrets, and no file or command line has a secret", async () => {
   const told = await evaluateIn(
@@ -250,6 +265,29 @@ step(
   },
 );
 
+step("what is not the image that the lock has is not used, and says so", async () => {
+  const path = join(project.dir, "polaris.lock");
+  const original = await readFile(path, "utf8");
+  const { digest } = JSON.parse(original).stacks.default.proxy;
+  await writeFile(path, original.replaceAll(digest, `sha256:${"0".repeat(64)}`));
+  const refused = await project.json(["preview"], env);
+  assert.equal(refused.error?.code, "IMAGE_DIGEST_MISMATCH", JSON.stringify(refused.error));
+  await writeFile(path, original);
+});
+
+step("with the registry gone, a stack that has not changed is previewed and deployed as before", async () => {
+  await started.stopRegistry();
+  const preview = await project.run(["preview", "--expect-no-changes"], env);
+  assert.equal(preview.exitCode, 0, preview.stdout + preview.stderr);
+  const containers = await engine.docker("ps", "--all", "--quiet");
+  const again = await project.json(["deploy", "--yes", "--locked"], env);
+  assert.equal(again.data?.endpoint, endpoint, JSON.stringify(again.error));
+  assert.equal(await engine.docker("ps", "--all", "--quiet"), containers);
+  // Elsewhere, where nothing of the base is kept, it is missed.
+  const elsewhere = { ...env, XDG_CACHE_HOME: join(project.dir, "empty") };
+  assert.equal((await project.json(["preview"], elsewhere)).error?.code, "REGISTRY_UNREACHABLE");
+});
+
 step(
   "a workload that ends at once is told with its exit code and last words, and leaves no container",
   async () => {
@@ -269,13 +307,16 @@ step(
   },
 );
 
-step("a deploy that is to be as locked refuses a base that the lock does not name", async () => {
+step("a deploy refuses a base that the lock does not name, and writes none", async () => {
   const path = join(project.dir, "polaris.lock");
   const { pins, ...lock } = (await loadLockFile(path)) ?? assert.fail("no lock");
   await saveLockFile(path, lock);
-  const refused = await project.json(["deploy", "--yes", "--locked"], env);
-  assert.equal(refused.error?.code, "IMAGE_NOT_LOCKED");
-  assert.equal(refused.error.exitCode, 5);
+  for (const flags of [["--locked"], []]) {
+    const refused = await project.json(["deploy", "--yes", ...flags], env);
+    assert.equal(refused.error?.code, "IMAGE_NOT_LOCKED");
+    assert.equal(refused.error.exitCode, 5);
+  }
+  assert.equal((await loadLockFile(path))?.pins, undefined);
   await saveLockFile(path, { ...lock, ...(pins !== undefined && { pins }) });
 });
 

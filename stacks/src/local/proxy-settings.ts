@@ -14,6 +14,8 @@ export interface ProxySurroundings {
   readonly tokenFile: string;
   /** Where it is to serve its key API, if the plan wants one. */
   readonly keyApiSocket: string;
+  /** To whom; absent: to its own user. */
+  readonly keyApiAccess?: ProxySettings["workloadKeyApiAccess"];
   /** Absent: the trust services are asked over the loopback interface. */
   readonly trustSocket?: string;
 }
@@ -25,8 +27,8 @@ export function planProxySettings(
   surroundings: ProxySurroundings,
 ): ProxySettings {
   const { key, proxy, workload } = plan;
-  const { host, port, workloadUrl, tls, tokenAgentSocket, tokenFile, keyApiSocket, trustSocket } =
-    surroundings;
+  const { host, port, workloadUrl, tls, tokenAgentSocket, tokenFile, trustSocket } = surroundings;
+  const { keyApiSocket, keyApiAccess = "owner" } = surroundings;
   const { settings: defaults } = parseProxyEnvironment({ POLARIS_PROXY_WORKLOAD_URL: workloadUrl });
   return {
     ...defaults,
@@ -43,7 +45,7 @@ export function planProxySettings(
     cors: { origins: proxy.corsOrigins },
     tls,
     tokenAgentSocket,
-    ...(workload.keyApi && { workloadKeyApiSocket: keyApiSocket }),
+    ...(workload.keyApi && { workloadKeyApiSocket: keyApiSocket, workloadKeyApiAccess: keyApiAccess }),
     key:
       key.kind === "ephemeral"
         ? { kind: "ephemeral" }

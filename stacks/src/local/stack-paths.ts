@@ -49,6 +49,9 @@ export interface ContainerPaths {
   readonly servicesDir: string;
   readonly tokenAgentSocket: string;
   readonly trustSocket: string;
+  /** The folder in which the proxy's container makes the socket of the key API; the workload's has it too. */
+  readonly keyApiDir: string;
+  readonly keyApiSocket: string;
 }
 
 /** @throws {PolarisError} STATE_CORRUPT if the project folder cannot be looked at */
@@ -78,6 +81,7 @@ export function stackPaths(givenProjectDir: string, stack: string): StackPaths {
 
 function containerPaths(folder: string, socketDir: string, stackId: string): ContainerPaths {
   const servicesDir = join(socketDir, "services");
+  const keyApiDir = join(socketDir, "key-api");
   return {
     stackId,
     folder,
@@ -89,6 +93,8 @@ function containerPaths(folder: string, socketDir: string, stackId: string): Con
     servicesDir,
     tokenAgentSocket: join(servicesDir, "token-agent.sock"),
     trustSocket: join(servicesDir, "trust.sock"),
+    keyApiDir,
+    keyApiSocket: join(keyApiDir, "key-api.sock"),
   };
 }
 

@@ -327,9 +327,9 @@ async function findKey(paths: StackPaths): Promise<KeptKey | undefined> {
   return (await listKeyRings(paths)).length > 0 ? { where: paths.trustDir } : undefined;
 }
 
-/** A socket that nobody listens on any more says so itself. */
-function findKeyApi({ keyApiSocket }: StackPaths): string | undefined {
-  return existsSync(keyApiSocket) ? keyApiSocket : undefined;
+/** Of whichever runs, programs or containers. A socket that nobody listens on any more says so itself. */
+function findKeyApi({ keyApiSocket, containers }: StackPaths): string | undefined {
+  return [containers.keyApiSocket, keyApiSocket].find((path) => existsSync(path));
 }
 
 /** With other names in polaris.lock the stack gets another key: that must not happen unnoticed. */

@@ -131,11 +131,35 @@ for (const [exposedPorts, lines, port] of PORTS) {
   });
 }
 
-test("several exposed ports without a choice, and the key API, are found before a deploy", () => {
-  const checks = (plan: Parameters<typeof checkContainers>[0]): string[] =>
-    checkContainers(plan).map(({ check }) => check);
-  assert.deepEqual(checks(sampleImagePlan("", { exposedPorts: ["1/tcp", "2/tcp"] })), ["workload-port"]);
-  assert.deepEqual(checks(sampleImagePlan("proxy: { workloadKeyApi: true }")), ["key-api-in-container"]);
+test("several exposed ports without a choice are found before a deploy", () => {
+  const findings = checkContainers(sampleImagePlan("", { exposedPorts: ["1/tcp", "2/tcp"] }));
+  assert.deepEqual(
+    findings.map(({ check }) => check),
+    ["workload-port"],
+  );
+});
+
+test("the key API is a socket in a folder that both have, the workload without writing", () => {
+  const lines = "proxy: { workloadKeyApi: true }";
+  const { workload, proxy } = containersOf(lines);
+  const source = `${samplePaths.socketDir}/key-api`;
+  const target = "/run/polaris/key-api";
+  assert.deepEqual(valuesOf(createArguments(workload), "--mount"), [
+    `type=bind,source=${source},target=${target},readonly`,
+  ]);
+  assert.equal(
+    valuesOf(createArguments(proxy), "--mount").at(-1),
+    `type=bind,source=${source},target=${target}`,
+  );
+  const { settings } = parseProxyEnvironment(proxy.env);
+  assert.equal(settings.workloadKeyApiSocket, `${target}/key-api.sock`);
+  assert.equal(settings.workloadKeyApiAccess, "mounted");
+  assert.equal(workload.env["POLARIS_KEY_API_SOCKET"], settings.workloadKeyApiSocket);
+  assert.deepEqual(checkContainers(sampleImagePlan(lines)), []);
+
+  const off = containersOf();
+  assert.ok(!JSON.stringify(off).includes(source) && !JSON.stringify(off.workload).includes("KEY_API"));
+  assert.equal(off.proxy.env["POLARIS_PROXY_WORKLOAD_KEY_API_ACCESS"], "owner");
 });
 
 test("a secret is named, and its value is nowhere; one that engines take for themselves is refused", () => {

@@ -26,6 +26,10 @@ const GIVEN_SERVICES = `${GIVEN}/services`;
 const GIVEN_TOKEN = `${GIVEN}/token`;
 const GIVEN_TLS = `${GIVEN}/tls`;
 
+/** Where both containers have the folder of the key API. The image lets the proxy write below `/run/polaris` alone. */
+const GIVEN_KEY_API = "/run/polaris/key-api";
+const KEY_API_SOCKET = `${GIVEN_KEY_API}/key-api.sock`;
+
 /** A plan whose workload is an image. */
 export type ImagePlan = Plan & { readonly workload: ImageWorkload };
 
@@ -67,6 +71,7 @@ export function planContainers(
     }) as const;
   const { inside, outside } = stackNetworks(stackId);
   const port = workloadPort(plan);
+  const keyApi = { source: paths.containers.keyApiDir, target: GIVEN_KEY_API };
   checkSecretNames(choices.secretNames);
   return {
     workload: {
@@ -76,9 +81,15 @@ export function planContainers(
       user: null,
       // As in the clouds: what it writes there is gone with it.
       readOnlyRoot: false,
-      env: { ...plan.workload.env, HOST: "0.0.0.0", PORT: String(port) },
+      env: {
+        ...plan.workload.env,
+        HOST: "0.0.0.0",
+        PORT: String(port),
+        ...(plan.workload.keyApi && { POLARIS_KEY_API_SOCKET: KEY_API_SOCKET }),
+      },
       secretNames: [...choices.secretNames],
-      mounts: [],
+      // To connect to a socket nobody has to write beside it.
+      mounts: plan.workload.keyApi ? [{ ...keyApi, readOnly: true }] : [],
       networks: [inside],
       alias: WORKLOAD_HOST,
       publish: null,
@@ -99,7 +110,8 @@ export function planContainers(
           tls: givenTls(plan),
           tokenAgentSocket: join(GIVEN_SERVICES, "token-agent.sock"),
           tokenFile: join(GIVEN_TOKEN, "attestation-token"),
-          keyApiSocket: "/run/polaris/key-api/key-api.sock",
+          keyApiSocket: KEY_API_SOCKET,
+          keyApiAccess: "mounted",
           trustSocket: join(GIVEN_SERVICES, "trust.sock"),
         }),
       ),
@@ -112,6 +124,7 @@ export function planContainers(
         ...(plan.proxy.tls.mode === "files"
           ? [{ source: paths.containers.tlsDir, target: GIVEN_TLS, readOnly: true }]
           : []),
+        ...(plan.workload.keyApi ? [{ ...keyApi, readOnly: false }] : []),
       ],
       networks: [outside, inside],
       alias: null,

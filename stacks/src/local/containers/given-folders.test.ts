@@ -10,7 +10,7 @@ import type { StackPaths } from "../stack-paths.ts";
 import { prepareGivenFolders } from "./given-folders.ts";
 
 const GROUP = 65_532;
-const TLS = "proxy: { tls: { certificate: c.pem, key: k.pem } }";
+const EVERYTHING = "proxy: { tls: { certificate: c.pem, key: k.pem }, workloadKeyApi: true }";
 
 async function makePaths(t: TestContext): Promise<StackPaths> {
   const folder = await realpath(await mkdtemp(join(tmpdir(), "polaris-given-")));
@@ -25,8 +25,15 @@ async function makePaths(t: TestContext): Promise<StackPaths> {
 }
 
 async function rightsOf(paths: StackPaths): Promise<string[]> {
-  const { servicesDir, tlsDir } = paths.containers;
-  const places = [paths.socketDir, servicesDir, dirname(paths.tokenFile), tlsDir, join(tlsDir, "key.pem")];
+  const { servicesDir, tlsDir, keyApiDir } = paths.containers;
+  const places = [
+    paths.socketDir,
+    servicesDir,
+    dirname(paths.tokenFile),
+    tlsDir,
+    join(tlsDir, "key.pem"),
+    keyApiDir,
+  ];
   return Promise.all(
     places.map(async (place) => {
       const { mode, gid } = await stat(place);
@@ -36,10 +43,10 @@ async function rightsOf(paths: StackPaths): Promise<string[]> {
 }
 
 test("what the proxy's container sees is this user's alone, or its group's too", async (t) => {
-  const plan = sampleImagePlan(TLS);
+  const plan = sampleImagePlan(EVERYTHING);
   const paths = await makePaths(t);
   await prepareGivenFolders(plan, paths, null);
-  assert.deepEqual(await rightsOf(paths), ["700 own", "700 own", "700 own", "700 own", "600 own"]);
+  assert.deepEqual(await rightsOf(paths), ["700 own", "700 own", "700 own", "700 own", "600 own", "711 own"]);
   if (process.getuid?.() !== 0) return t.diagnostic("only root can give files to another group");
   // Again, and for another one: a deploy finds what the last one made.
   await prepareGivenFolders(plan, paths, GROUP);
@@ -49,6 +56,7 @@ test("what the proxy's container sees is this user's alone, or its group's too",
     "750 shared",
     "750 shared",
     "640 shared",
+    "771 shared",
   ]);
   await prepareGivenFolders(plan, paths, GROUP);
 });

@@ -8,7 +8,7 @@ import type { StackPaths } from "../stack-paths.ts";
 
 /**
  * Makes the folders of this machine that the proxy's container sees, before anything is in them: open to this user, and
- * to the proxy's group if it has one of its own.
+ * to the proxy's group if it has one of its own. That of the key API the workload's container sees too.
  *
  * @throws {PolarisError} STATE_CORRUPT if somebody else has one of them, STATE_UNWRITABLE
  */
@@ -17,13 +17,18 @@ export async function prepareGivenFolders(
   paths: StackPaths,
   group: number | null,
 ): Promise<void> {
-  const { servicesDir, tlsDir } = paths.containers;
+  const { servicesDir, tlsDir, keyApiDir } = paths.containers;
   await makeFolder(dirname(paths.tokenFile), 0o700);
   await share(dirname(paths.tokenFile), group);
   // Below /tmp, where others may have been first.
   await claimPrivateFolder(paths.socketDir);
   await makeFolder(servicesDir, 0o700);
   await share(servicesDir, group);
+
+  if (plan.workload.keyApi) {
+    await makeFolder(keyApiDir, 0o700);
+    await share(keyApiDir, group, KEY_API_MODES);
+  }
 
   const { tls } = plan.proxy;
   if (tls.mode !== "files") return;
@@ -36,6 +41,12 @@ export async function prepareGivenFolders(
   }
   await share(tlsDir, group);
 }
+
+/** Modes of a folder that is this user's alone, and of one that a group shares with him. */
+const READABLE = { own: 0o700, shared: 0o750 };
+
+/** The proxy makes a socket in it, and whoever the workload is, it goes through. Nobody else gets as far as here. */
+const KEY_API_MODES = { own: 0o711, shared: 0o771 };
 
 async function claimPrivateFolder(folder: string): Promise<void> {
   await mkdir(folder, { mode: 0o700 }).catch((cause: unknown) => {
@@ -50,10 +61,10 @@ async function claimPrivateFolder(folder: string): Promise<void> {
   }
 }
 
-async function share(path: string, group: number | null): Promise<void> {
+async function share(path: string, group: number | null, modes = READABLE): Promise<void> {
   try {
     if (group !== null) await chown(path, process.getuid?.() ?? -1, group);
-    await chmod(path, group === null ? 0o700 : 0o750);
+    await chmod(path, group === null ? modes.own : modes.shared);
   } catch (cause) {
     throw stateUnwritable(path, cause);
   }

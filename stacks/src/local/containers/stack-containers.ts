@@ -22,27 +22,14 @@ import { ensureNetworks, listNetworks, removeNetworks } from "./networks.ts";
 /** What of a plan cannot be done with containers. */
 export function checkContainers(plan: ImagePlan): Finding[] {
   const exposed = exposedTcpPorts(plan.workload);
+  if (plan.workload.port !== undefined || exposed.length <= 1) return [];
   return [
-    ...(plan.workload.port === undefined && exposed.length > 1
-      ? [
-          {
-            check: "workload-port",
-            where: "workload.port",
-            problem: `the image exposes ${exposed.join(", ")}, and nothing says which of them the proxy is to speak to`,
-            hint: "name it under workload.port",
-          },
-        ]
-      : []),
-    ...(plan.workload.keyApi
-      ? [
-          {
-            check: "key-api-in-container",
-            where: "proxy.workloadKeyApi",
-            problem: "the key API is a socket of one user, and a workload in a container is another one",
-            hint: "name a program under targets.local.run to try it",
-          },
-        ]
-      : []),
+    {
+      check: "workload-port",
+      where: "workload.port",
+      problem: `the image exposes ${exposed.join(", ")}, and nothing says which of them the proxy is to speak to`,
+      hint: "name it under workload.port",
+    },
   ];
 }
 
