@@ -1,3 +1,4 @@
+import { rename } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { ImageReference } from "@polaris-cvm/images/image-reference.ts";
 import type { BuiltImage } from "@polaris-cvm/images/proxy-image.ts";
@@ -26,7 +27,7 @@ export async function buildImage(context: CommandContext, flags: BuildFlags): Pr
   const progress = startProgress(context);
   await using registry = openImageRegistry(context);
   try {
-    const base = await openBase(context, { base: flags.base, registry, pin: true });
+    const base = await openBase(context, flags.base, registry);
     progress.phase("bundling the proxy");
     const image = await buildOnBase(context, base);
     const written =
@@ -56,11 +57,11 @@ export async function buildImage(context: CommandContext, flags: BuildFlags): Pr
 /** The image that a build makes, from the sources of this installation. */
 export async function buildOnBase(context: CommandContext, base: OpenedBase): Promise<BuiltImage> {
   const { buildProxyImage } = await import("@polaris-cvm/images/proxy-image.ts");
-  const epoch = sourceDateEpoch();
+  const { makeProxyLayer } = await import("@polaris-cvm/images/proxy-layer.ts");
   return await buildProxyImage({
     base: base.image,
     baseName: base.name,
-    ...(epoch !== undefined && { sourceDateEpoch: epoch }),
+    layer: await makeProxyLayer(sourceDateEpoch()),
     signal: context.signal,
   });
 }
@@ -87,19 +88,29 @@ async function writeImage(
   progress: Progress,
 ): Promise<{ readonly output: string; readonly sbom: string }> {
   const { signal } = context;
+  const { writeAside, writeNewFile } = await import("@polaris-cvm/images/written-aside.ts");
   const isLayout = flags.output === "layout";
   const output = resolve(flags.to ?? (isLayout ? NAME : `${NAME}.tar`));
-  progress.phase(`writing ${output}`);
-  if (isLayout) {
-    const { writeLayout } = await import("@polaris-cvm/images/layout.ts");
-    await writeLayout(image, output, { signal });
-  } else {
-    const { writeDockerArchive } = await import("@polaris-cvm/images/docker-archive.ts");
-    await writeDockerArchive(image, output, { names: [`${NAME}:latest`], signal });
-  }
-  const { writeFileAtomic } = await import("@polaris-cvm/stacks/atomic-file.ts");
   const sbom = `${output}.cdx.json`;
-  await writeFileAtomic(sbom, image.sbom, { mode: 0o644 });
+  progress.phase(`writing ${output}`);
+  const writeOutput = async (): Promise<void> => {
+    if (isLayout) {
+      const { writeLayout } = await import("@polaris-cvm/images/layout.ts");
+      await writeLayout(image, output, { signal });
+    } else {
+      const { writeDockerArchive } = await import("@polaris-cvm/images/docker-archive.ts");
+      await writeDockerArchive(image, output, { names: [`${NAME}:latest`], signal });
+    }
+  };
+  // The SBOM is on the disk before the image is, and gets its name after it: there is never one beside another image.
+  await writeAside(
+    sbom,
+    (temporary) => writeNewFile(temporary, image.sbom, { mode: 0o644, signal }),
+    async (temporary) => {
+      await writeOutput();
+      await rename(temporary, sbom);
+    },
+  );
   return { output, sbom };
 }
 
@@ -125,7 +136,7 @@ async function push(context: CommandContext, { image, base, destination, registr
   const counts = await pushImage(image, {
     registry: client,
     repository,
-    tag,
+    tag: undefined,
     ...(mountFrom !== undefined && { mountFrom }),
     signal,
     onProgress: ({ digest, size }, outcome) => {
@@ -143,6 +154,12 @@ async function push(context: CommandContext, { image, base, destination, registr
       signal,
     },
   );
+  // The tag comes last: whoever finds the image by it finds its SBOM too. A registry has to take a referrer before what it
+  // refers to (distribution-spec, "Pushing Manifests"), but not every one does, so the image is there by its digest first.
+  // One with tags that never change refuses the same manifest a second time.
+  if ((await client.findManifest(destination, signal)) !== manifest.digest) {
+    await client.writeManifest(repository, manifest, tag, signal);
+  }
   const reference = formatImageReference({ ...repository, tag: undefined, digest: manifest.digest });
   return { reference, tag, sbomDigest, ...counts };
 }

@@ -6,7 +6,8 @@ import type { CommandContext } from "./run-command.ts";
 
 /** What `polaris doctor` looks at in the project: configuration, secrets, and what a deploy would trip over. */
 export async function examineProject(context: CommandContext): Promise<DoctorCheck[]> {
-  const { openProject, lockStack } = await import("@polaris-cvm/stacks/project.ts");
+  const { openProject } = await import("@polaris-cvm/stacks/project.ts");
+  const { lockStack } = await import("@polaris-cvm/stacks/lock-stack.ts");
   const { planStack } = await import("@polaris-cvm/stacks/plan.ts");
   const { loadTarget } = await import("@polaris-cvm/stacks/targets.ts");
   const { resolveSecrets } = await import("@polaris-cvm/stacks/config/secrets.ts");

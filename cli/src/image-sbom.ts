@@ -33,7 +33,7 @@ interface Sbom {
 
 async function makeSbom(context: CommandContext, flags: SbomFlags): Promise<Sbom> {
   await using registry = openImageRegistry(context);
-  const base = await openBase(context, { base: flags.base, registry, pin: false });
+  const base = await openBase(context, flags.base, registry);
   const image = await buildOnBase(context, base);
   return { digest: image.manifest.digest, bytes: image.sbom };
 }

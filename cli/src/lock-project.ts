@@ -1,13 +1,14 @@
 import { isPolarisError } from "@polaris-cvm/sdk/errors";
-import type { LockedStack, Project } from "@polaris-cvm/stacks/project.ts";
+import type { LockedStack } from "@polaris-cvm/stacks/lock-stack.ts";
+import type { Project } from "@polaris-cvm/stacks/project.ts";
 import { confirm } from "./ask.ts";
 import { openImageRegistry } from "./image-registry.ts";
 import { escapeControls } from "./print.ts";
 import type { CommandContext } from "./run-command.ts";
 
 /**
- * What polaris.lock says for a deploy. An image that is not in the lock is refused; a person is shown what its registry has
- * now, and is offered to have that locked.
+ * What polaris.lock says for a deploy. Images that are not in the lock are refused; a person is shown what they are now,
+ * workload and proxy together, and is offered to have that locked.
  *
  * @param options.frozen  the lock has to be complete as it is: nobody is offered anything
  * @throws {PolarisError} IMAGE_NOT_LOCKED, LOCK_FILE_STALE; CANCELLED if the person says no
@@ -17,7 +18,8 @@ export async function lockProject(
   project: Project,
   { frozen }: { readonly frozen: boolean },
 ): Promise<LockedStack> {
-  const { lockStack, saveLock } = await import("@polaris-cvm/stacks/project.ts");
+  const { lockStack } = await import("@polaris-cvm/stacks/lock-stack.ts");
+  const { saveLock } = await import("@polaris-cvm/stacks/write-lock.ts");
   try {
     return await lockStack(project, { frozen });
   } catch (error) {
@@ -26,14 +28,26 @@ export async function lockProject(
     context.note(escapeControls(error.message));
   }
   await using registry = openImageRegistry(context);
-  const locked = await lockStack(project, { frozen, resolve: registry.resolve });
-  const { workload } = locked.stackLock;
-  if (workload.kind === "image") {
-    const { reference, digest, platformDigest } = workload;
-    context.note(escapeControls(`${reference} is ${digest}`));
-    context.note(escapeControls(`for linux/amd64 it is ${platformDigest}`));
-  }
+  const locked = await lockStack(project, { frozen, images: registry });
+  for (const line of describeImages(locked)) context.note(escapeControls(line));
   await confirm(context, "Lock it as that?");
   await saveLock(project, locked);
   return locked;
+}
+
+/** What would be new in the lock. */
+function describeImages({ stackLock: { workload, proxy }, proxyParts, changes }: LockedStack): string[] {
+  const isNew = (prefix: string): boolean => changes.some(({ field }) => field.startsWith(prefix));
+  const base = proxyParts?.base;
+  return [
+    ...(workload.kind === "image" && isNew("workload.")
+      ? [`${workload.reference} is ${workload.digest}`, `for linux/amd64 it is ${workload.platformDigest}`]
+      : []),
+    ...(base !== undefined && isNew("pins.")
+      ? [`${base.reference}, which the proxy stands on, is ${base.platformDigest}`]
+      : []),
+    ...(proxy !== undefined && isNew("proxy.")
+      ? [`the image of the proxy (polaris ${proxy.version}) is ${proxy.digest}`]
+      : []),
+  ];
 }

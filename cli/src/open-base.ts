@@ -2,6 +2,7 @@ import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 import type { Image } from "@polaris-cvm/images/image.ts";
 import type { RepositoryName } from "@polaris-cvm/images/image-reference.ts";
+import type { ImagePin } from "@polaris-cvm/stacks/lock-file/schema.ts";
 import type { ImageRegistry } from "./image-registry.ts";
 import type { CommandContext } from "./run-command.ts";
 
@@ -15,19 +16,16 @@ export interface OpenedBase {
 }
 
 /**
- * Opens the base of the proxy image: what `--base` names, or the default one. In a project the default is what polaris.lock
- * has pinned; without a pin it is resolved now.
+ * Opens the base of the proxy image: what `--base` names, or in a project `proxy.base`, or else the default one. Where
+ * polaris.lock has pinned `proxy.base`, it is the pinned image; without a pin it is resolved now, and only `polaris lock`
+ * writes one.
  *
- * @param options.base  a reference, or the folder of an OCI layout
- * @param options.pin  whether what was resolved for a project is written into its polaris.lock
+ * @param base  a reference, or the folder of an OCI layout
  */
 export async function openBase(
   context: CommandContext,
-  {
-    base,
-    registry,
-    pin,
-  }: { readonly base: string | undefined; readonly registry: ImageRegistry; readonly pin: boolean },
+  base: string | undefined,
+  registry: ImageRegistry,
 ): Promise<OpenedBase> {
   if (base !== undefined && isLayout(base)) {
     const { openLayout } = await import("@polaris-cvm/images/layout.ts");
@@ -37,25 +35,31 @@ export async function openBase(
       repository: undefined,
     };
   }
-  const { parseImageReference } = await import("@polaris-cvm/images/image-reference.ts");
-  const { DEFAULT_BASE_IMAGE } = await import("@polaris-cvm/images/base-image.ts");
-  const resolved =
-    base === undefined && existsSync(resolve(context.cwd, context.flags.config ?? "polaris.yaml"))
-      ? await usePin(context, registry, pin)
-      : await registry.resolve(parseImageReference(base ?? DEFAULT_BASE_IMAGE));
-  context.note(`base ${resolved.reference} is ${resolved.platformDigest}`);
-  const { registry: host, repository } = parseImageReference(resolved.reference);
-  return { image: resolved.image, name: resolved.reference, repository: { registry: host, repository } };
+  const { formatImageReference, parseImageReference } =
+    await import("@polaris-cvm/images/image-reference.ts");
+  const { reference: wanted, pin } =
+    base === undefined ? await readProject(context) : { reference: base, pin: undefined };
+  const reference = parseImageReference(wanted);
+  const image =
+    pin === undefined ? (await registry.resolve(reference)).image : await registry.openPinned(pin);
+  const name = formatImageReference(reference);
+  context.note(`base ${name} is ${image.manifest.digest}`);
+  return { image, name, repository: { registry: reference.registry, repository: reference.repository } };
 }
 
-async function usePin(
+/** The base that the project of this folder asks for, if there is one, and its pin, if it has one. */
+async function readProject(
   context: CommandContext,
-  registry: ImageRegistry,
-  save: boolean,
-): ReturnType<ImageRegistry["resolve"]> {
-  const { openProject, usePinnedImage } = await import("@polaris-cvm/stacks/project.ts");
+): Promise<{ readonly reference: string; readonly pin: ImagePin | undefined }> {
+  if (!existsSync(resolve(context.cwd, context.flags.config ?? "polaris.yaml"))) {
+    const { DEFAULT_BASE_IMAGE } = await import("@polaris-cvm/images/base-image.ts");
+    return { reference: DEFAULT_BASE_IMAGE, pin: undefined };
+  }
+  const { loadLock, openProject } = await import("@polaris-cvm/stacks/project.ts");
+  const { findBasePin } = await import("@polaris-cvm/stacks/lock-file/stack-images.ts");
   const project = await openProject(context.cwd, context.flags);
-  return await usePinnedImage(project, "base", { resolve: registry.resolve, save });
+  const reference = project.config.proxy.base;
+  return { reference, pin: findBasePin((await loadLock(project))?.pins ?? {}, reference) };
 }
 
 /** A name with a dot or slash first can be no reference; any other folder has to look like a layout. */

@@ -51,5 +51,12 @@ test("the Containerfile unpacks our layer and says what our image says", async (
     INSTRUCTIONS.map((line) => line.split(" ")[0]),
     ["ARG", "FROM", "ARG", "ADD", "USER", "WORKDIR", "EXPOSE", "ENTRYPOINT", "CMD"],
   );
-  assert.equal(INSTRUCTIONS[0], `ARG NODE_IMAGE=${DEFAULT_BASE_IMAGE}`);
+});
+
+test("every Containerfile stands on the base that we stand on", async () => {
+  for (const path of ["../Containerfile", "../../examples/proxy/Containerfile"]) {
+    const text = await readFile(new URL(path, import.meta.url), "utf8");
+    const bases = [...text.matchAll(/^(?:ARG NODE_IMAGE=|FROM )(\S+)/gm)].map((match) => match[1]);
+    assert.deepEqual([...new Set(bases)], [DEFAULT_BASE_IMAGE, "${NODE_IMAGE}"], path);
+  }
 });

@@ -9,6 +9,7 @@ import { DOCKER_CONFIG, DOCKER_MANIFEST, digestOf, parseImageConfig, parseManife
 import { PROXY_ENTRYPOINT } from "./proxy-entrypoint.ts";
 import { buildProxyImage } from "./proxy-image.ts";
 import type { BuiltImage } from "./proxy-image.ts";
+import { makeProxyLayer } from "./proxy-layer.ts";
 
 const { signal } = new AbortController();
 const MEBIBYTE = 1024 * 1024;
@@ -18,7 +19,7 @@ async function build(given: SmallBase = {}, sourceDateEpoch?: number): Promise<B
     base: createSmallBase(given),
     baseName: "docker.io/library/node:26-slim",
     signal,
-    ...(sourceDateEpoch !== undefined && { sourceDateEpoch }),
+    ...(sourceDateEpoch !== undefined && { layer: await makeProxyLayer(sourceDateEpoch) }),
   });
 }
 

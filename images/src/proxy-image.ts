@@ -3,17 +3,14 @@
  * digest on every machine: nothing else goes into it.
  */
 import { PolarisError } from "@polaris-cvm/sdk/errors";
-import { gzipSync } from "fflate";
 import * as z from "zod";
 import { streamBytes } from "./image.ts";
 import type { Image } from "./image.ts";
-import { MAX_ARCHIVE_NUMBER, writeArchive } from "./layer-archive.ts";
-import type { ArchiveFile } from "./layer-archive.ts";
 import { OCI_CONFIG, OCI_LAYER_GZIP, OCI_MANIFEST, digestOf } from "./manifest.ts";
 import type { Descriptor, ImageConfig } from "./manifest.ts";
-import { bundleProxy } from "./proxy-bundle.ts";
-import type { BundledPackage } from "./proxy-bundle.ts";
-import { PROXY_ENTRYPOINT, PROXY_FILE, PROXY_FOLDER } from "./proxy-entrypoint.ts";
+import { PROXY_ENTRYPOINT, PROXY_FOLDER } from "./proxy-entrypoint.ts";
+import { makeProxyLayer } from "./proxy-layer.ts";
+import type { ProxyLayer } from "./proxy-layer.ts";
 import { readImageConfig } from "./read-image-config.ts";
 import { formatSbom } from "./sbom.ts";
 
@@ -38,31 +35,23 @@ const MIN_NODE_MAJOR = 26;
  *
  * @param options.base  for linux/amd64, with glibc and Node 26 or newer as `node` in its PATH
  * @param options.baseName  for the SBOM only: an image does not change with where its base was found
- * @param options.sourceDateEpoch  seconds since 1970, for everything in the image that has a time (default 0)
- * @throws {PolarisError} IMAGE_BUILD_FAILED if the proxy cannot be bundled; USAGE_INVALID for a time that is none
+ * @param options.layer  what {@link makeProxyLayer} has made (default: made now, with times of 1970)
+ * @throws {PolarisError} IMAGE_BUILD_FAILED if the proxy cannot be bundled
  * @throws {PolarisError} IMAGE_INVALID, IMAGE_PLATFORM_MISSING, IMAGE_NOT_SUPPORTED, IMAGE_TOO_LARGE for a base that does
  *   not fit; IMAGE_DIGEST_MISMATCH
  */
 export async function buildProxyImage(options: {
   readonly base: Image;
   readonly baseName: string;
-  readonly sourceDateEpoch?: number;
+  readonly layer?: ProxyLayer;
   readonly signal: AbortSignal;
 }): Promise<BuiltImage> {
-  const { base, baseName, sourceDateEpoch = 0, signal } = options;
-  const created = formatTime(sourceDateEpoch);
+  const { base, baseName, signal } = options;
   const baseConfig = await readBaseConfig(base, signal);
-  const { code, packages } = await bundleProxy();
+  const own = options.layer ?? (await makeProxyLayer());
   signal.throwIfAborted();
 
-  const files: readonly ArchiveFile[] = [
-    { path: `${PROXY_FOLDER.slice(1)}/${PROXY_FILE}`, content: code },
-    { path: `${PROXY_FOLDER.slice(1)}/licenses.txt`, content: formatLicenses(packages) },
-  ];
-  const archive = writeArchive(files, sourceDateEpoch);
-  // In JavaScript, because the zlib of another Node or machine may write other bytes.
-  const layer = gzipSync(archive, { level: 9, mtime: 0 });
-  const version = proxyOf(packages).version;
+  const { created, version } = own;
   const config = encode({
     created,
     architecture: baseConfig.architecture,
@@ -73,9 +62,9 @@ export async function buildProxyImage(options: {
       Env: baseConfig.env,
       Entrypoint: PROXY_ENTRYPOINT,
       WorkingDir: PROXY_FOLDER,
-      Labels: formatLabels(packages, base),
+      Labels: formatLabels(own, base),
     },
-    rootfs: { type: "layers", diff_ids: [...baseConfig.diffIds, digestOf(archive)] },
+    rootfs: { type: "layers", diff_ids: [...baseConfig.diffIds, own.diffId] },
     history: [
       ...baseConfig.history,
       { created, created_by: "polaris image build", comment: `polaris-proxy ${version}` },
@@ -83,7 +72,7 @@ export async function buildProxyImage(options: {
   });
 
   const configBlob = describe(config, OCI_CONFIG);
-  const layerBlob = describe(layer, OCI_LAYER_GZIP);
+  const layerBlob = describe(own.bytes, OCI_LAYER_GZIP);
   const layers = [...base.layers.map(toOciLayer), layerBlob];
   const manifest = encode({
     schemaVersion: 2,
@@ -93,43 +82,31 @@ export async function buildProxyImage(options: {
     annotations: { "org.opencontainers.image.base.digest": base.manifest.digest },
   });
   const digest = digestOf(manifest);
-  const own = new Map([
+  const made = new Map([
     [configBlob.digest, config],
-    [layerBlob.digest, layer],
+    [layerBlob.digest, own.bytes],
   ]);
   const inherited = new Map(base.layers.map((blob) => [blob.digest, blob]));
   return {
     manifest: { bytes: manifest, mediaType: OCI_MANIFEST, digest },
     config: configBlob,
     layers,
-    layer,
+    layer: own.bytes,
     sbom: formatSbom({
       digest,
       version,
       created,
       base: { name: baseName, digest: base.manifest.digest, nodeVersion: baseConfig.nodeVersion },
-      files,
-      packages,
+      files: own.files,
+      packages: own.packages,
     }),
     openBlob(blob, blobSignal) {
-      const bytes = own.get(blob.digest);
+      const bytes = made.get(blob.digest);
       if (bytes !== undefined) return streamBytes(bytes);
       // As the base calls it: there it may be of Docker's media type.
       return base.openBlob(inherited.get(blob.digest) ?? blob, blobSignal);
     },
   };
-}
-
-function formatTime(sourceDateEpoch: number): string {
-  const isTime = Number.isSafeInteger(sourceDateEpoch) && sourceDateEpoch >= 0;
-  if (!isTime || sourceDateEpoch > MAX_ARCHIVE_NUMBER) {
-    throw new PolarisError(
-      "USAGE_INVALID",
-      `SOURCE_DATE_EPOCH must be whole seconds from 0 to ${MAX_ARCHIVE_NUMBER}, got ${sourceDateEpoch}`,
-      { hint: "leave it away, or take the time of the last commit: git log -1 --format=%ct" },
-    );
-  }
-  return `${new Date(sourceDateEpoch * 1000).toISOString().slice(0, 19)}Z`;
 }
 
 interface BaseConfig extends ImageConfig {
@@ -187,8 +164,7 @@ function toOciLayer({ mediaType, digest, size }: Descriptor): Descriptor {
 }
 
 /** After the annotations of the OCI image specification, by name. */
-function formatLabels(packages: readonly BundledPackage[], base: Image): Record<string, string> {
-  const { version, repository } = proxyOf(packages);
+function formatLabels({ packages, version, repository }: ProxyLayer, base: Image): Record<string, string> {
   const licenses = new Set(packages.map(({ license }) => (license.includes(" ") ? `(${license})` : license)));
   return {
     "org.opencontainers.image.base.digest": base.manifest.digest,
@@ -200,22 +176,6 @@ function formatLabels(packages: readonly BundledPackage[], base: Image): Record<
     "org.opencontainers.image.title": "Polaris Secure Proxy",
     "org.opencontainers.image.version": version,
   };
-}
-
-function proxyOf(packages: readonly BundledPackage[]): BundledPackage {
-  const proxy = packages.find(({ name }) => name === "@polaris-cvm/proxy");
-  if (proxy === undefined) throw new PolarisError("IMAGE_BUILD_FAILED", "the proxy is not in its own bundle");
-  return proxy;
-}
-
-function formatLicenses(packages: readonly BundledPackage[]): Uint8Array {
-  const parts = packages.map(({ name, version, license, licenseText }) => {
-    const head = `${name} ${version} (${license})`;
-    return licenseText === undefined ? `${head}\n` : `${head}\n\n${licenseText}\n`;
-  });
-  return Buffer.from(
-    `What is in ${PROXY_FILE}, and its licences.\n\n${parts.join(`\n${"-".repeat(80)}\n\n`)}`,
-  );
 }
 
 function describe(bytes: Uint8Array, mediaType: string): Descriptor {

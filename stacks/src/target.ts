@@ -64,7 +64,7 @@ export interface StackOperation {
   readonly warn: (code: string, message: string) => void;
 }
 
-/** The image of the proxy that this installation makes. Only what runs the proxy as an image asks for it. */
+/** The image of the proxy that polaris.lock has. Only what runs the proxy as an image asks for it. */
 export type OpenProxyImage = () => Promise<Image>;
 
 export interface DeployOperation extends StackOperation {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -23,12 +23,17 @@ import { ENTER, NO_TERMINAL, startInTerminal } from "../pseudo-terminal.ts";
 
 const skip = REGISTRY_MISSING;
 
+/** What the proxy stands on in these tests, in each registry. */
+const BASE = "mirror/node:26-slim";
+
 let registry: RunningRegistry;
 let folder: string;
 before(async () => {
   folder = await mkdtemp(join(tmpdir(), "polaris-images-"));
   await writeLayout(createSmallBase(), join(folder, "base"), { signal: AbortSignal.timeout(5_000) });
-  if (skip === false) registry = await startRegistry();
+  if (skip !== false) return;
+  registry = await startRegistry();
+  await push(createSmallBase(), `${registry.host}/${BASE}`);
 });
 after(async () => {
   await registry?.stop();
@@ -47,10 +52,18 @@ async function push(image: Image, reference: string): Promise<string> {
   return image.manifest.digest;
 }
 
+/** polaris.yaml of an image, with the base in the same registry. */
+function configOf(image: string, base = `${parseImageReference(image).registry}/${BASE}`): string {
+  return `version: 1
+name: shop
+workload: { image: "${image}", entrypoint: [serve] }
+proxy: { base: "${base}" }
+targets: { local: { engine: docker } }
+`;
+}
+
 async function createProject(context: TestContext, image: string): Promise<TestProject> {
-  const project = await TestProject.create({
-    "polaris.yaml": `version: 1\nname: shop\nworkload: { image: "${image}", entrypoint: [serve] }\n`,
-  });
+  const project = await TestProject.create({ "polaris.yaml": configOf(image) });
   context.after(() => project.remove());
   return project;
 }
@@ -113,10 +126,7 @@ test("another reference in polaris.yaml is not what is locked", { skip }, async 
   await push(imageOf("one"), reference);
   const project = await createProject(context, reference);
   await project.run(["lock"]);
-  await writeFile(
-    join(project.dir, "polaris.yaml"),
-    `version: 1\nname: shop\nworkload: { image: "${reference}23" }\n`,
-  );
+  await writeFile(join(project.dir, "polaris.yaml"), configOf(`${reference}23`));
   const check = await project.json(["lock", "--check"]);
   assert.equal(check.error?.exitCode, 7);
   assert.deepEqual(check.data.changes[0].from, reference);
@@ -139,7 +149,12 @@ test(
       [5, false],
       previewed.text,
     );
-    const shown = new RegExp(`is not in .*polaris\\.lock.*${reference} is ${digest}.*Lock it`, "s");
+    const base = `${registry.host}/${BASE}, which the proxy stands on, is ${createSmallBase().manifest.digest}`;
+    const proxy = "the image of the proxy \\(polaris 0\\.1\\.0\\) is sha256:";
+    const shown = new RegExp(
+      `is not in .*polaris\\.lock.*${reference} is ${digest}.*${base}.*${proxy}.*Lock it`,
+      "s",
+    );
     const env = { DOCKER_HOST: "unix:///nonexistent.sock" };
     const declined = startInTerminal(["deploy"], project.dir, env);
     await declined.screen(shown);
@@ -150,9 +165,106 @@ test(
     await session.screen(shown);
     session.type(`y${ENTER}`);
     await session.finished;
-    assert.equal((await readLock(project)).stacks.default.workload.digest, digest);
+    const { stacks, pins } = await readLock(project);
+    assert.equal(stacks.default.workload.digest, digest);
+    assert.equal(stacks.default.proxy.base, pins.base.platformDigest);
+    // What was locked is complete: only the engine is missing now.
+    for (const args of [["deploy", "--yes", "--locked"], ["preview"]]) {
+      assert.equal((await project.json(args, env)).error?.code, "CONTAINER_ENGINE_UNAVAILABLE");
+    }
   },
 );
+
+test("the proxy in the lock is what image build makes in the project", { skip }, async (context) => {
+  const reference = `${registry.host}/shop/proxied:1`;
+  await push(imageOf("one"), reference);
+  const project = await createProject(context, reference);
+  const written = await project.run(["lock"]);
+  const { proxy } = (await readLock(project)).stacks.default;
+  assert.match(written.stdout, new RegExp(`^\\+ proxy\\.digest: ${proxy.digest}$`, "m"));
+  const built = await project.json(["image", "build"]);
+  assert.deepEqual([built.data.digest, built.data.base.digest], [proxy.digest, proxy.base]);
+  assert.equal((await polaris("image", "inspect", `${registry.host}/${BASE}`)).data.digest, proxy.base);
+  // The time of a build of one's own is not that of what is deployed.
+  const env = { SOURCE_DATE_EPOCH: "1000000000" };
+  assert.notEqual((await project.json(["image", "build"], env)).data.digest, proxy.digest);
+  assert.deepEqual((await project.json(["lock", "--check"], env)).data.changes, []);
+});
+
+test(
+  "lock --check says without a registry what is not locked, and deploy refuses it",
+  { skip },
+  async (context) => {
+    const reference = `${registry.host}/shop/checked:1`;
+    await push(imageOf("one"), reference);
+    const project = await createProject(context, reference);
+    await project.run(["lock"]);
+    const path = join(project.dir, "polaris.lock");
+    const original = await readFile(path, "utf8");
+    const version = original.replace('"version": "0.1.0"', '"version": "0.0.9"');
+    await writeFile(path, version);
+    const text = await project.run(["lock", "--check"]);
+    assert.equal(text.exitCode, 7);
+    assert.equal(
+      text.stdout,
+      "~ proxy.version: 0.0.9 → 0.1.0\n  because this is polaris 0.1.0, the proxy's image in the lock is of 0.0.9\n",
+    );
+    for (const args of [["deploy", "--yes"], ["deploy", "--yes", "--locked"], ["preview"]]) {
+      const refused = await project.json(args);
+      assert.deepEqual([refused.error?.code, refused.error?.exitCode], ["IMAGE_NOT_LOCKED", 5]);
+      assert.match(
+        refused.error?.message ?? "",
+        /^the image of the proxy is not in .*: this is polaris 0\.1\.0/,
+      );
+    }
+    assert.equal(await readFile(path, "utf8"), version);
+    assert.equal((await project.run(["lock"])).exitCode, 0);
+    assert.equal(await readFile(path, "utf8"), original);
+  },
+);
+
+test("a base that was opened is not asked for again, unless what was kept of it is damaged", async (context) => {
+  const asked = await MemoryRegistry.start();
+  context.after(() => asked[Symbol.asyncDispose]());
+  await push(createSmallBase(), `${asked.host}/${BASE}`);
+  await push(imageOf("one"), `${asked.host}/shop/app:1`);
+  const project = await createProject(context, `${asked.host}/shop/app:1`);
+  const cache = join(project.dir, "cache");
+  const env = { XDG_CACHE_HOME: cache };
+  const requestsOf = async (...args: readonly string[]): Promise<number> => {
+    const before = asked.requests.length;
+    const { error } = await project.json(args, env);
+    assert.equal(error, null);
+    return asked.requests.length - before;
+  };
+  assert.ok((await requestsOf("lock")) > 0);
+  assert.equal(await requestsOf("image", "build"), 0);
+  const kept = join(cache, "polaris/images");
+  assert.equal((await stat(kept)).mode & 0o777, 0o700);
+  for (const name of await readdir(kept)) await writeFile(join(kept, name), "damaged");
+  assert.ok((await requestsOf("image", "build")) > 0);
+  assert.equal(await requestsOf("image", "build"), 0);
+  assert.equal(await requestsOf("lock"), 0);
+});
+
+test("a push shows the tag only when image and SBOM are there", async (context) => {
+  const watched = await MemoryRegistry.start();
+  context.after(() => watched[Symbol.asyncDispose]());
+  const { data } = await polaris("image", "build", "--base", "base", "--push", `${watched.host}/proxy:1`);
+  const written = watched.requests.filter((line) => line.startsWith("PUT /v2/proxy/manifests/"));
+  assert.deepEqual(
+    written.map((line) => line.slice("PUT /v2/proxy/manifests/".length)),
+    [data.digest, data.pushed.sbomDigest, "1"],
+  );
+});
+
+test("an image that cannot be written leaves no SBOM", async () => {
+  await writeFile(join(folder, "taken"), "");
+  const { error } = await polaris("image", "build", "--base", "base", "--output", "layout", "--to", "taken");
+  assert.equal(error?.code, "STATE_UNWRITABLE");
+  await rm(join(folder, "taken"));
+  assert.deepEqual(await readdir(folder), ["base"]);
+});
 
 test("build --push, digest, inspect and sbom tell of one image, and skopeo reads it", { skip }, async () => {
   const reference = `${registry.host}/proxy:1`;
@@ -225,6 +337,10 @@ test(
     const reference = `${registry.host}/team/base:1`;
     const pinned = await push(imageOf("pinned"), reference);
     const project = await createProject(context, `${registry.host}/shop/none:1`);
+    await writeFile(join(project.dir, "polaris.yaml"), configOf(`${registry.host}/shop/none:1`, reference));
+    const unpinned = await project.json(["image", "build"]);
+    assert.deepEqual(unpinned.data.base, { reference, digest: pinned });
+    assert.ok(!existsSync(join(project.dir, "polaris.lock")));
     const mediaType = "application/vnd.oci.image.manifest.v1+json";
     const pin = {
       digest: pinned,
@@ -251,9 +367,11 @@ test("Ctrl-C during a push ends with 8 and leaves no manifest", async (context) 
     ["image", "build", "--base", "base", "--push", `${hanging.host}/proxy:1`],
     folder,
   );
+  let isInterrupted = false;
   hanging.onRequest = (line) => {
     if (!line.startsWith("PUT ")) return;
-    running.child.kill("SIGINT");
+    if (!isInterrupted) running.child.kill("SIGINT");
+    isInterrupted = true;
     return new Promise(() => {});
   };
   const { exitCode, stdout, stderr } = await running.finished;

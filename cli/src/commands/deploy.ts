@@ -28,13 +28,14 @@ Examples:
   polaris deploy --stack prod --locked --yes --json
 
 Deploying again changes only what is different; the key and the endpoint stay.
-An image runs by its digest in polaris.lock: one that is not there is refused (exit code 5).`,
+Images, the proxy's too, run by their digests in polaris.lock: what is not there is refused (exit code 5).`,
       ),
   ).action((flags: DeployFlags) => runCommand("deploy", flags, (context) => deploy(context, flags)));
 }
 
 async function deploy(context: CommandContext, flags: DeployFlags): Promise<CommandOutcome> {
-  const { openProject, saveLock } = await import("@polaris-cvm/stacks/project.ts");
+  const { openProject } = await import("@polaris-cvm/stacks/project.ts");
+  const { saveLock } = await import("@polaris-cvm/stacks/write-lock.ts");
   const { planStack } = await import("@polaris-cvm/stacks/plan.ts");
   const { loadTarget } = await import("@polaris-cvm/stacks/targets.ts");
   const { verifyStack } = await import("@polaris-cvm/stacks/verify.ts");
@@ -56,7 +57,7 @@ async function deploy(context: CommandContext, flags: DeployFlags): Promise<Comm
   const secrets = resolveSecrets(project.config, processEnvironment);
 
   requireNoFindings(context, await target.check(plan, project));
-  await using proxyImages = openProxyImages(context, project, { frozen: flags.locked === true, pin: true });
+  await using proxyImages = openProxyImages(context, locked);
   const changes = await target.preview(plan, project, secrets, proxyImages.open);
   const changed = changes.filter((change) => change.action !== "same");
   context.note(describeChanges(plan, changes, locked.changes));

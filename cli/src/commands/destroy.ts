@@ -37,7 +37,8 @@ Examples:
 }
 
 async function destroy(context: CommandContext, flags: DestroyFlags): Promise<CommandOutcome> {
-  const { forgetDeployment, loadLock, locateStack } = await import("@polaris-cvm/stacks/project.ts");
+  const { loadLock, locateStack } = await import("@polaris-cvm/stacks/project.ts");
+  const { forgetDeployment } = await import("@polaris-cvm/stacks/write-lock.ts");
   const { loadTarget } = await import("@polaris-cvm/stacks/targets.ts");
   const { PolarisError } = await import("@polaris-cvm/sdk/errors");
   const { confirm, confirmByName } = await import("../ask.ts");

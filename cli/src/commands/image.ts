@@ -57,7 +57,7 @@ Examples:
   polaris image build --output docker-archive --to proxy.tar   # for docker load
   SOURCE_DATE_EPOCH=$(git log -1 --format=%ct) polaris image build --base ./node-layout
 
-In a project, the default base is the one that polaris.lock has pinned; the first build pins it.
+In a project, the default base is proxy.base of polaris.yaml, as polaris.lock has pinned it; without a pin, as it is now.
 Logins are those of docker login, or POLARIS_REGISTRY, POLARIS_REGISTRY_USERNAME and POLARIS_REGISTRY_PASSWORD.`,
       ),
   ).action((flags: BuildFlags) =>

@@ -13,7 +13,9 @@ interface LockFlags extends GlobalFlags {
 export function lockCommand(): Command {
   return addGlobalFlags(
     new Command("lock")
-      .description("write polaris.lock: names, workload identity and key policy, fixed before any deploy")
+      .description(
+        "write polaris.lock: names, identity of workload and proxy, key policy, fixed before any deploy",
+      )
       .option(
         "--check",
         "write nothing and ask no registry; exit with 7 if the lock does not say what would be deployed",
@@ -32,13 +34,16 @@ Examples:
   polaris lock --check --stack prod
   polaris lock --update
 
+Where the workload is an image, the image of the proxy is locked with it, and the base that it stands on.
 An image is asked for once. Its digest stays what it is until --update, wherever its tag points by then.`,
       ),
   ).action((flags: LockFlags) => runCommand("lock", flags, (context) => lock(context, flags)));
 }
 
 async function lock(context: CommandContext, flags: LockFlags): Promise<CommandOutcome> {
-  const { checkLock, openProject, lockStack, saveLock } = await import("@polaris-cvm/stacks/project.ts");
+  const { openProject } = await import("@polaris-cvm/stacks/project.ts");
+  const { checkLock, lockStack } = await import("@polaris-cvm/stacks/lock-stack.ts");
+  const { saveLock } = await import("@polaris-cvm/stacks/write-lock.ts");
   const project = await openProject(context.cwd, flags);
   const outcome = { stack: project.stack, target: project.config.target };
   if (flags.check === true) {
@@ -59,7 +64,7 @@ async function lock(context: CommandContext, flags: LockFlags): Promise<CommandO
   const locked = await lockStack(project, {
     frozen: false,
     update: flags.update === true,
-    resolve: registry.resolve,
+    images: registry,
   });
   if (locked.changes.length > 0) await saveLock(project, locked);
   const lines = describe(locked.changes);
@@ -71,7 +76,7 @@ async function lock(context: CommandContext, flags: LockFlags): Promise<CommandO
 }
 
 /** What a reviewer wants to read of a field that is new; of the others its name is enough. */
-const TOLD = /\.(?:reference|digest|platformDigest)$/;
+const TOLD = /\.(?:reference|version|digest|platformDigest)$/;
 
 /** One line for each field, and below the fields that one thing has changed, what that was. */
 function describe(changes: readonly LockChange[]): string[] {

@@ -17,7 +17,8 @@ export function previewCommand(): Command {
 }
 
 async function preview(context: CommandContext, flags: PreviewFlags): Promise<CommandOutcome> {
-  const { lockStack, openProject } = await import("@polaris-cvm/stacks/project.ts");
+  const { openProject } = await import("@polaris-cvm/stacks/project.ts");
+  const { lockStack } = await import("@polaris-cvm/stacks/lock-stack.ts");
   const { planStack } = await import("@polaris-cvm/stacks/plan.ts");
   const { loadTarget } = await import("@polaris-cvm/stacks/targets.ts");
   const { resolveSecrets } = await import("@polaris-cvm/stacks/config/secrets.ts");
@@ -33,7 +34,7 @@ async function preview(context: CommandContext, flags: PreviewFlags): Promise<Co
   const findings = await target.check(plan, project);
   reportFindings(context, findings);
   const secrets = resolveSecrets(project.config, processEnvironment);
-  await using proxyImages = openProxyImages(context, project, { frozen: false, pin: false });
+  await using proxyImages = openProxyImages(context, locked);
   const changes = await target.preview(plan, project, secrets, proxyImages.open);
   const count = changes.filter((change) => change.action !== "same").length + locked.changes.length;
   return {

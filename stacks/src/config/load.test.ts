@@ -64,6 +64,7 @@ test("fills in every default of the smallest file", () => {
       limits: { maxBodyMb: 32, answerTimeout: "60s" },
       workloadKeyApi: false,
       allowFrom: ["0.0.0.0/0"],
+      base: "docker.io/library/node:26-slim",
     },
     key: { kind: "hsm", onDestroy: "keep" },
     attestation: {},
@@ -392,13 +393,33 @@ test("refuses what no registry could have", () => {
     "a:",
     "a@sha256:12",
     "-a",
+    "[::1/a",
+    "[]:5000/a",
     `${"a".repeat(200)}/${"b".repeat(200)}`,
   ]) {
     assertProblem(`${MINIMAL}workload: { image: ${JSON.stringify(image)} }\n`, {
       message:
         "polaris.yaml:4:20: workload.image: expected an image reference such as ghcr.io/acme/hello:1.4.2",
     });
+    assertProblem(`${MINIMAL}proxy: { base: ${JSON.stringify(image)} }\n`, {
+      message: "polaris.yaml:4:16: proxy.base: expected an image reference such as ghcr.io/acme/hello:1.4.2",
+    });
   }
+});
+
+test("takes images of registries with a port, by IPv6 address, and by tag and digest", () => {
+  for (const image of ["[::1]:5000/x", "localhost:5000/x:1", `node:26-slim@sha256:${"0".repeat(64)}`]) {
+    const yaml = `${MINIMAL}workload: { image: "${image}" }\nproxy: { base: "${image}" }\n`;
+    const { config } = parseConfig(yaml, { fileName: "polaris.yaml" });
+    assert.deepEqual([config.workload.image, config.proxy.base], [image, image]);
+  }
+});
+
+test("refuses a base of one stack alone: its pin is that of all", () => {
+  assertProblem(`${MINIMAL}stacks: { dev: { proxy: { base: a } } }\n`, {
+    message:
+      'polaris.yaml:4:27: unknown key "base" in stacks.dev.proxy; known keys: port, encryption, tls, cors, limits, workloadKeyApi, allowFrom',
+  });
 });
 
 test("wants to know what to run", () => {

@@ -73,12 +73,21 @@ test("has no default and no required key in what a stack overrides", () => {
   ]);
 });
 
+/** Without what is one for all stacks. */
+function ownSection(section: string): JsonSchema | undefined {
+  const own = configJsonSchema().properties?.[section];
+  if (section !== "proxy" || own === undefined) return own;
+  const { base: _, ...properties } = own.properties ?? {};
+  return { ...own, properties };
+}
+
 test("lets stacks override with the keys and rules of the file itself", () => {
   const withoutDefaults = (schema: JsonSchema): unknown =>
     JSON.parse(JSON.stringify(schema, (key, value: unknown) => (key === "default" ? undefined : value)));
   for (const section of ["workload", "proxy", "key", "attestation", "trust", "targets", "target"]) {
-    assert.deepEqual(knownKeysAt(["stacks", "dev", section]), knownKeysAt([section]), section);
-    const own = configJsonSchema().properties?.[section];
+    const own = ownSection(section);
+    const keys = knownKeysAt([section]).filter((key) => section !== "proxy" || key !== "base");
+    assert.deepEqual(knownKeysAt(["stacks", "dev", section]), keys, section);
     const overrides = configJsonSchema().properties?.["stacks"]?.additionalProperties;
     assert.ok(own !== undefined && typeof overrides === "object");
     assert.deepEqual(withoutDefaults(overrides.properties?.[section] ?? {}), withoutDefaults(own), section);
@@ -190,6 +199,7 @@ const sections = {
     {
       image: fc.constantFrom(
         "alpine",
+        "[::1]:5000/x",
         "ghcr.io/acme/hello:1.4.2",
         `localhost:5000/a@sha256:${"0".repeat(64)}`,
       ),
@@ -374,6 +384,7 @@ proxy:
   workloadKeyApi: false
   allowFrom:
     - 0.0.0.0/0
+  base: docker.io/library/node:26-slim
 key:
   kind: hsm
   onDestroy: keep

@@ -1,3 +1,4 @@
+import { DEFAULT_BASE_IMAGE } from "@polaris-cvm/images/base-image.ts";
 import { parseImageReference } from "@polaris-cvm/images/image-reference.ts";
 import * as z from "zod";
 
@@ -23,6 +24,13 @@ export const UNAVAILABLE_TARGETS: readonly string[] = ["gcp", "azure"];
 
 const IMAGE_RULE = "expected an image reference such as ghcr.io/acme/hello:1.4.2";
 
+/** The pattern is for editors; only reading a reference says whether it is one. */
+const imageFormat = z
+  .string()
+  .max(512, { error: "expected at most 512 characters", abort: true })
+  .regex(/^[A-Za-z0-9[]\S*$/, { error: IMAGE_RULE, abort: true })
+  .refine(isImageReference, { error: IMAGE_RULE });
+
 const BODY_RULE = "expected a whole number of MiB from 1 to 256";
 
 const encryptionMode = z.enum(["off", "optional", "required"]);
@@ -42,17 +50,11 @@ const health = z
   .transform(({ timeout, ...rest }) => ({ ...rest, timeoutMs: parseDurationMs(timeout) }));
 
 const workload = z.strictObject({
-  image: z
-    .string()
-    .max(512, { error: "expected at most 512 characters", abort: true })
-    .regex(/^[A-Za-z0-9]\S*$/, { error: IMAGE_RULE, abort: true })
-    .refine(isImageReference, { error: IMAGE_RULE })
-    .exactOptional()
-    .meta({
-      description:
-        "Container image to run, for linux/amd64. polaris lock asks its registry for the digest, and nothing else is deployed until polaris lock --update. On local it needs Docker or Podman; targets.local.run needs neither.",
-      examples: ["ghcr.io/acme/hello:1.4.2"],
-    }),
+  image: imageFormat.exactOptional().meta({
+    description:
+      "Container image to run, for linux/amd64. polaris lock asks its registry for the digest, and nothing else is deployed until polaris lock --update. On local it needs Docker or Podman; targets.local.run needs neither.",
+    examples: ["ghcr.io/acme/hello:1.4.2"],
+  }),
   entrypoint: z.array(argumentFormat).default([]).meta({
     description: "Replaces the image's entrypoint. Only where the image runs.",
   }),
@@ -91,7 +93,8 @@ const workload = z.strictObject({
   health: health.prefault({}).meta({ description: "When the workload counts as ready." }),
 });
 
-const proxy = z.strictObject({
+/** What a stack can override of the proxy. */
+const stackProxy = z.strictObject({
   port: portFormat.exactOptional().meta({
     description:
       "Port of the endpoint. Without it, local chooses a free port once and keeps it; on clouds it is 3000.",
@@ -177,6 +180,14 @@ const proxy = z.strictObject({
         "Address ranges that may reach the endpoint, for the cloud's firewall. On local the endpoint is on loopback and only this machine reaches it.",
       examples: [["203.0.113.0/24"]],
     }),
+});
+
+const proxy = stackProxy.extend({
+  base: imageFormat.default(DEFAULT_BASE_IMAGE).meta({
+    description:
+      "Image that the proxy's image stands on, where the workload is an image: for linux/amd64, with glibc and Node 26 or newer. polaris lock pins its digest, once for all stacks. A mirror of the default one gives the same image.",
+    examples: ["registry.example/mirror/node:26-slim"],
+  }),
 });
 
 const key = z.strictObject({
@@ -266,7 +277,11 @@ export const configSchema = z.strictObject({
   stacks: z
     .record(
       nameFormat,
-      stackOverridesOf({ target: target.meta({ description: TARGET_DESCRIPTION }), ...sections }),
+      stackOverridesOf({
+        target: target.meta({ description: TARGET_DESCRIPTION }),
+        ...sections,
+        proxy: stackProxy.meta(sections.proxy.meta() ?? {}),
+      }),
     )
     .default({})
     .meta({
@@ -276,7 +291,6 @@ export const configSchema = z.strictObject({
     }),
 });
 
-/** The pattern is for editors; only reading a reference says whether it is one. */
 function isImageReference(text: string): boolean {
   try {
     parseImageReference(text);

@@ -1,4 +1,4 @@
-import type { ImagePin, LockedWorkload, StackLock } from "./schema.ts";
+import type { ImagePin, LockedProxy, LockedWorkload, StackLock } from "./schema.ts";
 
 /** One field of the lock that differs. Undefined: it is not there on that side. */
 export interface LockChange {
@@ -30,6 +30,22 @@ export function comparePins(
   });
 }
 
+/** What makes the proxy's image what it is, and is known without its base. */
+export type ProxySources = Pick<LockedProxy, "version" | "layer" | "base">;
+
+/** The same for the proxy's image: for as much of it as is known, or only for what it is made of, without its base. */
+export function compareProxy(
+  before: LockedProxy | undefined,
+  fresh: LockedProxy | ProxySources,
+): LockChange[] {
+  const reason = explainProxy(before, fresh);
+  if (before === undefined) {
+    return [{ field: "proxy.version", from: undefined, to: fresh.version, reason }];
+  }
+  const known = Object.entries(before).filter(([name]) => name in fresh);
+  return compareFields(Object.fromEntries(known), fresh, "proxy.").map((change) => ({ ...change, reason }));
+}
+
 function compareFields(before: object | undefined, fresh: object, prefix = ""): LockChange[] {
   const old = before === undefined ? new Map<string, string>() : listFields(before, prefix);
   const now = listFields(fresh, prefix);
@@ -40,11 +56,14 @@ function compareFields(before: object | undefined, fresh: object, prefix = ""): 
 }
 
 function explain(field: string, before: StackLock, fresh: StackLock): string {
+  if (field.startsWith("proxy.")) return explainProxy(before.proxy, fresh.proxy);
   if (field.startsWith("workload.")) return explainWorkload(field, before.workload, fresh.workload);
   return field.startsWith("policy.")
     ? "the condition that this version of polaris makes of the names is another"
-    : "the lock was changed by hand";
+    : CHANGED_BY_HAND;
 }
+
+const CHANGED_BY_HAND = "the lock was changed by hand";
 
 function explainWorkload(field: string, before: LockedWorkload, fresh: LockedWorkload): string {
   if (fresh.kind === "process") {
@@ -54,6 +73,21 @@ function explainWorkload(field: string, before: LockedWorkload, fresh: LockedWor
       : "the workload's files are others";
   }
   return before.kind === "image" ? explainImage(before, fresh) : "the workload is an image now";
+}
+
+function explainProxy(before: LockedProxy | undefined, fresh: ProxySources | undefined): string {
+  if (fresh === undefined) return "the workload is a program now, and so is the proxy";
+  if (before === undefined) return "the proxy's image is not locked yet";
+  const reasons = [
+    ...(before.version === fresh.version
+      ? []
+      : [`this is polaris ${fresh.version}, the proxy's image in the lock is of ${before.version}`]),
+    ...(before.version !== fresh.version || before.layer === fresh.layer
+      ? []
+      : ["this installation has another proxy of the same version"]),
+    ...(before.base === fresh.base ? [] : ["the base is another one"]),
+  ];
+  return reasons.length === 0 ? CHANGED_BY_HAND : reasons.join("; ");
 }
 
 function explainImage(before: ImagePin, fresh: ImagePin): string {

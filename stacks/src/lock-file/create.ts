@@ -53,10 +53,10 @@ export function createStackLock(options: {
   };
 }
 
-/** The lock of a stack as it is now: drawn names kept, workload and policy as given. */
+/** The lock of a stack as it is now: drawn names kept, workload, proxy and policy as given. */
 export function updateStackLock(
   drawn: StackIdentity,
-  now: { readonly workload: StackLock["workload"]; readonly condition: string },
+  now: Pick<StackLock, "workload" | "proxy"> & { readonly condition: string },
 ): StackLock {
   const { target, suffix, names, projectId, projectNumber, instanceId, zone } = drawn;
   const sha256 = `sha256:${createHash("sha256").update(now.condition, "utf8").digest("hex")}`;
@@ -69,6 +69,7 @@ export function updateStackLock(
     instanceId,
     zone,
     workload: now.workload,
+    ...(now.proxy !== undefined && { proxy: now.proxy }),
     policy: { condition: now.condition, sha256 },
   };
 }

@@ -215,6 +215,36 @@ test("takes an image only if its digests can be those of its reference", () => {
   }
 });
 
+test("takes the image of a proxy only beside an image, and only as one image", () => {
+  const [a, b] = ["a", "b"].map((digit) => `sha256:${digit.repeat(64)}`) as [string, string];
+  const MANIFEST = "application/vnd.oci.image.manifest.v1+json";
+  const config = { entrypoint: [], cmd: [], env: [], user: "", workingDir: "", exposedPorts: [] };
+  const digests = { digest: a, mediaType: MANIFEST, platformDigest: a, platformMediaType: MANIFEST };
+  const workload = { kind: "image", reference: "docker.io/acme/app:1", ...digests, config };
+  const proxy = { version: "0.1.0", base: b, layer: b, ...digests, config };
+  const cases: readonly (readonly [object, string | undefined])[] = [
+    [{ ...STACK, workload, proxy }, undefined],
+    [{ ...STACK, workload }, undefined],
+    [{ ...STACK, proxy }, "proxy"],
+    [{ ...STACK, workload, proxy: { ...proxy, platformDigest: b } }, "proxy.digest"],
+    [{ ...STACK, workload, proxy: { ...proxy, version: "" } }, "proxy.version"],
+    [{ ...STACK, workload, proxy: { ...proxy, base: "a" } }, "proxy.base"],
+    [{ ...STACK, workload, proxy: { ...proxy, reference: "a" } }, "proxy"],
+  ];
+  for (const [stack, wrong] of cases) {
+    const file = { ...LOCK, stacks: { dev: stack } };
+    const parse = (): LockFile => parseLockFile(formatCanonicalJson(file), "polaris.lock");
+    if (wrong === undefined) {
+      assert.deepEqual(parse(), file);
+      continue;
+    }
+    assert.throws(parse, {
+      code: "LOCK_FILE_CORRUPT",
+      message: `polaris.lock is not a lock of this version: wrong at stacks.dev.${wrong}`,
+    });
+  }
+});
+
 test("never writes a private key of an issuer, nor anything else that it would refuse to read", async () => {
   const path = join(folder, "private.lock");
   const jwks = { keys: [{ ...DEPLOYED.jwks.keys[0]!, d: "c2VjcmV0" }] };

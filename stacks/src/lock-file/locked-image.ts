@@ -1,8 +1,8 @@
 import { formatImageReference, parseImageReference } from "@polaris-cvm/images/image-reference.ts";
 import type { ImageReference } from "@polaris-cvm/images/image-reference.ts";
+import type { ImageConfig } from "@polaris-cvm/images/manifest.ts";
 import type { ResolvedImage } from "@polaris-cvm/images/resolve-image.ts";
-import { PolarisError } from "@polaris-cvm/sdk/errors";
-import type { ImagePin, LockedImage, LockedWorkload } from "./schema.ts";
+import type { ImageFacts, ImagePin, LockedImage, LockedWorkload } from "./schema.ts";
 
 /** Asks a registry what a reference names now. */
 export type ResolveImage = (reference: ImageReference) => Promise<ResolvedImage>;
@@ -23,12 +23,12 @@ export function findLockedImage(image: string, before: LockedWorkload | undefine
 /** The lock's entry for a workload that is an image. */
 export async function lockImage(image: string, resolve: ResolveImage): Promise<LockedImage> {
   const resolved = await resolve(parseImageReference(image));
-  const { entrypoint, cmd, env, user, workingDir, exposedPorts } = resolved.config;
-  return {
-    kind: "image",
-    ...pinImage(resolved),
-    config: { entrypoint, cmd, env, user, workingDir, exposedPorts },
-  };
+  return { kind: "image", ...pinImage(resolved), config: factsOf(resolved.config) };
+}
+
+/** What the lock has of an image's configuration. */
+export function factsOf({ entrypoint, cmd, env, user, workingDir, exposedPorts }: ImageConfig): ImageFacts {
+  return { entrypoint, cmd, env, user, workingDir, exposedPorts };
 }
 
 /** The lock's entry for an image of somebody else that Polaris itself uses. */
@@ -40,18 +40,4 @@ export function pinImage(resolved: ResolvedImage): ImagePin {
 /** What a workload is, in one digest: the files of a program, or the image for linux/amd64. */
 export function workloadDigest(workload: LockedWorkload): string {
   return workload.kind === "image" ? workload.platformDigest : workload.files.sha256;
-}
-
-/** @param before  what the lock says of the workload, if anything */
-export function imageNotLocked(
-  image: string,
-  lockPath: string,
-  before: LockedWorkload | undefined,
-): PolarisError {
-  const reference = canonicalReference(image);
-  const instead = before?.kind === "image" ? `, it has ${before.reference}` : "";
-  return new PolarisError("IMAGE_NOT_LOCKED", `${reference} is not in ${lockPath}${instead}`, {
-    hint: 'run "polaris lock": it asks the registry for the digest; look at it and commit the result',
-    details: { reference },
-  });
 }

@@ -42,16 +42,21 @@ const stackIdentity = z.strictObject({
 const INDEXES: ReadonlySet<string> = new Set([OCI_INDEX, DOCKER_INDEX]);
 const MANIFESTS: ReadonlySet<string> = new Set([OCI_MANIFEST, DOCKER_MANIFEST]);
 
-/** What a reference named when it was asked for: bytes that nobody can change. */
-const lockedReference = {
-  /** Canonical: `docker.io/library/node:26-slim`. */
-  reference: text.refine((reference) => parseReference(reference) !== undefined),
-  /** Of what the reference named: an index, or the image itself. */
+/** What an image is: bytes that nobody can change. */
+const imageDigests = {
+  /** Of an index, or of the image itself. */
   digest: sha256,
   mediaType: text.refine((type) => INDEXES.has(type) || MANIFESTS.has(type)),
   /** Of the image for linux/amd64: what runs. */
   platformDigest: sha256,
   platformMediaType: text.refine((type) => MANIFESTS.has(type)),
+};
+
+/** What a reference named when it was asked for. */
+const lockedReference = {
+  /** Canonical: `docker.io/library/node:26-slim`. */
+  reference: text.refine((reference) => parseReference(reference) !== undefined),
+  ...imageDigests,
 };
 
 /** Undefined if it is none. */
@@ -63,13 +68,18 @@ function parseReference(reference: string): ReturnType<typeof parseImageReferenc
   }
 }
 
+/** A reader of polaris.yaml trusts the digest there, so what runs must be that one. */
+function isOfReference(locked: z.output<z.ZodObject<typeof lockedReference>>): boolean {
+  const { reference, digest } = locked;
+  return (parseReference(reference)?.digest ?? digest) === digest && isOfOneImage(locked);
+}
+
 /**
- * Whether the digests can be of one image: a reader of polaris.yaml trusts the digest there, so what runs must be that one.
- * An index names its image by a digest of its own; anything else is the image itself.
+ * Whether the digests can be of one image: an index names its image by a digest of its own; anything else is the image
+ * itself.
  */
-function isOfOneImage(locked: z.output<z.ZodObject<typeof lockedReference>>): boolean {
-  const { reference, digest, mediaType, platformDigest, platformMediaType } = locked;
-  if ((parseReference(reference)?.digest ?? digest) !== digest) return false;
+function isOfOneImage(locked: z.output<z.ZodObject<typeof imageDigests>>): boolean {
+  const { digest, mediaType, platformDigest, platformMediaType } = locked;
   return INDEXES.has(mediaType)
     ? digest !== platformDigest
     : digest === platformDigest && mediaType === platformMediaType;
@@ -84,27 +94,43 @@ const processWorkload = z.strictObject({
   files: z.strictObject({ sha256, count: z.int().min(1) }),
 });
 
+/** What an image itself says of how it is run: a reviewer sees a change of it. */
+const imageFacts = z.strictObject({
+  entrypoint: z.array(z.string()),
+  cmd: z.array(z.string()),
+  env: z.array(z.string()),
+  user: z.string(),
+  workingDir: z.string(),
+  exposedPorts: z.array(z.string()),
+});
+
 const imageWorkload = z
+  .strictObject({ kind: z.literal("image"), ...lockedReference, config: imageFacts })
+  .refine(isOfReference, ONE_IMAGE);
+
+/** The image of the proxy, as an installation of Polaris makes it. */
+const proxyImage = z
   .strictObject({
-    kind: z.literal("image"),
-    ...lockedReference,
-    /** What the image itself says of how it is run: a reviewer sees a change of it. */
-    config: z.strictObject({
-      entrypoint: z.array(z.string()),
-      cmd: z.array(z.string()),
-      env: z.array(z.string()),
-      user: z.string(),
-      workingDir: z.string(),
-      exposedPorts: z.array(z.string()),
-    }),
+    /** Of Polaris, whose proxy it is. */
+    version: text,
+    /** What it stands on: `platformDigest` of `pins.base`. */
+    base: sha256,
+    /** The one layer on the base: digest of its compressed bytes. */
+    layer: sha256,
+    ...imageDigests,
+    config: imageFacts,
   })
   .refine(isOfOneImage, ONE_IMAGE);
 
-const stackLock = z.strictObject({
-  ...stackIdentity.shape,
-  workload: z.discriminatedUnion("kind", [processWorkload, imageWorkload]),
-  policy: z.strictObject({ condition: z.string().min(1).max(65_536), sha256 }),
-});
+const stackLock = z
+  .strictObject({
+    ...stackIdentity.shape,
+    workload: z.discriminatedUnion("kind", [processWorkload, imageWorkload]),
+    /** Where the workload is an image: the proxy is one then. */
+    proxy: proxyImage.exactOptional(),
+    policy: z.strictObject({ condition: z.string().min(1).max(65_536), sha256 }),
+  })
+  .refine(({ workload, proxy }) => proxy === undefined || workload.kind === "image", { path: ["proxy"] });
 
 const deployedStack = z.strictObject({
   target: z.literal("local"),
@@ -127,12 +153,12 @@ const deployedStack = z.strictObject({
   deployedAt: z.iso.datetime(),
 });
 
-const imagePin = z.strictObject(lockedReference).refine(isOfOneImage, ONE_IMAGE);
+const imagePin = z.strictObject(lockedReference).refine(isOfReference, ONE_IMAGE);
 
 /**
  * The one definition of polaris.lock. `stacks` is what `polaris lock` knows before a deploy; `deployed` is what the control
  * plane said after one, and what `polaris verify` takes its expectations from. `pins` are other people's images that Polaris
- * itself uses, as they were at the first use: absent until there is one.
+ * itself uses, as they were when they were first locked: absent until there is one.
  */
 export const lockFileSchema = z.strictObject({
   version: z.literal(1),
@@ -147,6 +173,8 @@ export type StackLock = Immutable<z.output<typeof stackLock>>;
 export type LockedWorkload = StackLock["workload"];
 export type LockedProcess = Immutable<z.output<typeof processWorkload>>;
 export type LockedImage = Immutable<z.output<typeof imageWorkload>>;
+export type LockedProxy = Immutable<z.output<typeof proxyImage>>;
+export type ImageFacts = Immutable<z.output<typeof imageFacts>>;
 export type ImagePin = Immutable<z.output<typeof imagePin>>;
 /** `jwks` as libraries for JSON Web Tokens take it; all else is readonly. */
 export type DeployedStack = Immutable<Omit<z.output<typeof deployedStack>, "jwks">> & {

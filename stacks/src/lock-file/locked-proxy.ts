@@ -1,0 +1,82 @@
+/** The image of the proxy in the lock: what this installation makes on the base that is pinned. */
+import type { Image } from "@polaris-cvm/images/image.ts";
+import type { BuiltImage } from "@polaris-cvm/images/proxy-image.ts";
+import type { ProxyLayer } from "@polaris-cvm/images/proxy-layer.ts";
+import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { compareProxy } from "./compare.ts";
+import type { ProxySources } from "./compare.ts";
+import { factsOf } from "./locked-image.ts";
+import type { ImagePin, LockedProxy } from "./schema.ts";
+
+/** What the proxy's image is made of. */
+export interface ProxyParts {
+  readonly base: ImagePin;
+  readonly layer: ProxyLayer;
+}
+
+/** Where images are found that are pinned. */
+export interface PinnedImages {
+  readonly openPinned: (pin: ImagePin) => Promise<Image>;
+  readonly signal: AbortSignal;
+}
+
+/** What of the proxy's image can be compared without having its base. */
+export function sourcesOf({ base, layer }: ProxyParts): ProxySources {
+  return { version: layer.version, layer: layer.digest, base: base.platformDigest };
+}
+
+/**
+ * The lock's entry for the image that the parts make.
+ *
+ * @throws {PolarisError} as of `openPinned`, and of a base that does not fit
+ */
+export async function lockProxy(parts: ProxyParts, source: PinnedImages): Promise<LockedProxy> {
+  return await describeProxy(parts, await build(parts, source), source.signal);
+}
+
+/**
+ * Builds the image that the lock has.
+ *
+ * @throws {PolarisError} IMAGE_DIGEST_MISMATCH if another one comes out; as of `openPinned`
+ */
+export async function buildLockedProxy(
+  parts: ProxyParts,
+  locked: LockedProxy,
+  source: PinnedImages,
+): Promise<BuiltImage> {
+  const image = await build(parts, source);
+  const changes = compareProxy(locked, await describeProxy(parts, image, source.signal));
+  if (changes.length === 0) return image;
+  throw new PolarisError(
+    "IMAGE_DIGEST_MISMATCH",
+    `the proxy's image: expected ${locked.digest} as it is locked, got ${image.manifest.digest}`,
+    {
+      hint: "somebody has changed polaris.lock: take it from version control again, or run polaris lock --update and look at the difference",
+      details: { changes },
+    },
+  );
+}
+
+async function build({ base, layer }: ProxyParts, { openPinned, signal }: PinnedImages): Promise<BuiltImage> {
+  // Loaded where an image is built, and nowhere else: that takes the bundler.
+  const { buildProxyImage } = await import("@polaris-cvm/images/proxy-image.ts");
+  return await buildProxyImage({ base: await openPinned(base), baseName: base.reference, layer, signal });
+}
+
+async function describeProxy(
+  parts: ProxyParts,
+  image: BuiltImage,
+  signal: AbortSignal,
+): Promise<LockedProxy> {
+  const { readImageConfig } = await import("@polaris-cvm/images/read-image-config.ts");
+  const { config } = await readImageConfig(image, { subject: "the proxy's image", signal });
+  const { digest, mediaType } = image.manifest;
+  return {
+    ...sourcesOf(parts),
+    digest,
+    mediaType,
+    platformDigest: digest,
+    platformMediaType: mediaType,
+    config: factsOf(config),
+  };
+}
