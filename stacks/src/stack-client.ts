@@ -1,4 +1,4 @@
-import { createClient, createPinnedFetch } from "@polaris-cvm/sdk";
+import { createClient, createPinnedFetch, parseEndpoint } from "@polaris-cvm/sdk";
 import type { Client, PinnedFetch, Protection } from "@polaris-cvm/sdk";
 import type { DeployedStack, LockFile } from "./lock-file/schema.ts";
 import { planExpectations, requireExpectations } from "./verify.ts";
@@ -32,6 +32,20 @@ export function createStackClient(options: StackClientOptions): Client & { reado
       : { expect: planExpectations(options.lockFile, options.stack, options.acceptSimulated) }),
   });
   return { ...client, endpoint };
+}
+
+/**
+ * INSECURE: a client for an endpoint that no polaris.lock knows. It seals both ways to whatever key the endpoint names, and
+ * takes whatever TLS key it shows.
+ *
+ * @param url  any URL of the endpoint
+ */
+export function createUnverifiedClient(url: string): Client & { readonly endpoint: string } {
+  const endpoint = parseEndpoint(url).origin;
+  return {
+    ...createClient({ url: endpoint, insecureSkipVerification: true, fetch: unverifiedFetch() }),
+    endpoint,
+  };
 }
 
 /** No authority knows the certificate of an attested TLS key: the global fetch would refuse it. */

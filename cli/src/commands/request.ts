@@ -1,3 +1,4 @@
+import { existsSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ERROR_CODES, PolarisError } from "@polaris-cvm/sdk/errors";
 import type { ErrorCode } from "@polaris-cvm/sdk/errors";
@@ -35,7 +36,8 @@ export function requestCommand(): Command {
         `
 Examples:
   polaris request GET /hello
-  polaris request POST /echo --data @file -H "content-type: application/json" -o answer.json`,
+  polaris request POST /echo --data @file -H "content-type: application/json" -o answer.json
+  polaris request GET http://127.0.0.1:3000/ --insecure-no-verify     a proxy that runs alone`,
       ),
   ).action((method: string, path: string, flags: RequestFlags) =>
     runCommand("request", flags, (context) => request(context, flags, method, path)),
@@ -51,7 +53,7 @@ async function request(
   const { locateStack, loadExpectationLock } = await import("@polaris-cvm/stacks/project.ts");
   const { parseEndpoint } = await import("@polaris-cvm/sdk");
   const { isKnownToBeSimulated } = await import("@polaris-cvm/stacks/verify.ts");
-  const { createStackClient } = await import("@polaris-cvm/stacks/stack-client.ts");
+  const { createStackClient, createUnverifiedClient } = await import("@polaris-cvm/stacks/stack-client.ts");
   const { readRequestBody, writeResponseBody } = await import("../request-body.ts");
   const { escapeControls, printNote, printResult, printResultBytes, printWarning } =
     await import("../print.ts");
@@ -75,18 +77,23 @@ async function request(
     machine ? context.warn(code, message) : printWarning(message);
   if (flags.insecureNoVerify === true)
     warn("insecure", "INSECURE: the key is not verified (--insecure-no-verify)");
-  const lockFile = await loadExpectationLock(location, flags.lock);
-  if (lockFile.deployed[location.stack]?.encryption.requests === "off") {
-    warn("clear-requests", "sent in the clear: this stack's proxy.encryption.requests is off");
-  }
-  const named = [isUrl ? path : undefined, flags.lock];
-  const client = createStackClient({
-    lockFile,
-    stack: location.stack,
-    ...(isUrl ? { url: parseEndpoint(path).origin } : {}),
-    acceptSimulated: flags.allowSimulated === true || isKnownToBeSimulated(lockFile, location.stack, named),
-    insecureSkipVerification: flags.insecureNoVerify === true,
-  });
+  const connect = async (): Promise<ReturnType<typeof createStackClient>> => {
+    const lockFile = await loadExpectationLock(location, flags.lock);
+    if (lockFile.deployed[location.stack]?.encryption.requests === "off") {
+      warn("clear-requests", "sent in the clear: this stack's proxy.encryption.requests is off");
+    }
+    const named = [isUrl ? path : undefined, flags.lock];
+    return createStackClient({
+      lockFile,
+      stack: location.stack,
+      ...(isUrl ? { url: parseEndpoint(path).origin } : {}),
+      acceptSimulated: flags.allowSimulated === true || isKnownToBeSimulated(lockFile, location.stack, named),
+      insecureSkipVerification: flags.insecureNoVerify === true,
+    });
+  };
+  // A proxy that runs alone is in no lock, and there is nothing to verify it against.
+  const isAlone = flags.insecureNoVerify === true && isUrl && !existsSync(flags.lock ?? location.lockPath);
+  const client = isAlone ? createUnverifiedClient(path) : await connect();
   const response = await client.fetch(isUrl ? path : `${client.endpoint}${path}`, {
     method,
     headers: flags.header.map(([name, value]) => [name, value]),
