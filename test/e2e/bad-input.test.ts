@@ -8,6 +8,8 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import type { TestContext } from "node:test";
+import { DEFAULT_BASE_IMAGE } from "@polaris-cvm/images/base-image.ts";
+import proxyPackage from "../../proxy/package.json" with { type: "json" };
 import { processesOf, startPolaris, TestProject } from "../polaris-process.ts";
 
 async function createProject(
@@ -64,7 +66,11 @@ test("an image that is not in the lock is refused, and no registry is asked", as
   assert.equal(check.error?.code, "LOCK_FILE_STALE");
   assert.deepEqual(
     check.data.changes.map(({ field, to }: { field: string; to: string }) => [field, to]),
-    [["workload.reference", "127.0.0.1:1/acme/hello:1"]],
+    [
+      ["workload.reference", "127.0.0.1:1/acme/hello:1"],
+      ["pins.base.reference", DEFAULT_BASE_IMAGE],
+      ["proxy.version", proxyPackage.version],
+    ],
   );
 });
 
