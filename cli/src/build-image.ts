@@ -3,7 +3,6 @@ import { resolve } from "node:path";
 import type { ImageReference } from "@polaris-cvm/images/image-reference.ts";
 import type { BuiltImage } from "@polaris-cvm/images/proxy-image.ts";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
-import type { BuildFlags } from "./commands/image.ts";
 import { openImageRegistry } from "./image-registry.ts";
 import type { ImageRegistry } from "./image-registry.ts";
 import { openBase } from "./open-base.ts";
@@ -11,7 +10,14 @@ import type { OpenedBase } from "./open-base.ts";
 import { sourceDateEpoch } from "./process-environment.ts";
 import { startProgress } from "./progress.ts";
 import type { Progress } from "./progress.ts";
-import type { CommandContext, CommandOutcome } from "./run-command.ts";
+import type { CommandContext, CommandOutcome, GlobalFlags } from "./run-command.ts";
+
+export interface BuildFlags extends GlobalFlags {
+  readonly output?: "layout" | "docker-archive";
+  readonly to?: string;
+  readonly push?: string;
+  readonly base?: string;
+}
 
 /** Name of an archive's image once it was loaded, and of the files of a build. */
 const NAME = "polaris-proxy";

@@ -1,10 +1,13 @@
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { buildOnBase } from "./build-image.ts";
-import type { SbomFlags } from "./commands/image.ts";
 import { openImageRegistry } from "./image-registry.ts";
 import { openBase } from "./open-base.ts";
 import { escapeControls } from "./print.ts";
-import type { CommandContext, CommandOutcome } from "./run-command.ts";
+import type { CommandContext, CommandOutcome, GlobalFlags } from "./run-command.ts";
+
+export interface SbomFlags extends GlobalFlags {
+  readonly base?: string;
+}
 
 /** `polaris image sbom`: of an image in a registry, or of the one that a build would make. */
 export async function printSbom(

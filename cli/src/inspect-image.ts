@@ -1,10 +1,13 @@
 import { parseImageReference } from "@polaris-cvm/images/image-reference.ts";
 import type { ResolvedImage } from "@polaris-cvm/images/resolve-image.ts";
-import type { DigestFlags } from "./commands/image.ts";
 import { formatBytes } from "./data-streams.ts";
 import { openImageRegistry } from "./image-registry.ts";
 import { escapeControls, formatColumns } from "./print.ts";
-import type { CommandContext, CommandOutcome } from "./run-command.ts";
+import type { CommandContext, CommandOutcome, GlobalFlags } from "./run-command.ts";
+
+export interface DigestFlags extends GlobalFlags {
+  readonly index?: boolean;
+}
 
 /** `polaris image inspect` */
 export async function inspectImage(context: CommandContext, text: string): Promise<CommandOutcome> {

@@ -1,8 +1,8 @@
+import { METHODS } from "node:http";
 import type { IncomingHttpHeaders, IncomingMessage } from "node:http";
 import type { Http2ServerRequest } from "node:http2";
 import type { Readable } from "node:stream";
 import type { FieldLines } from "./field-lines.ts";
-import { isKnownMethod } from "./request-framing.ts";
 
 /** Of either version of HTTP. */
 export type ClientRequest = IncomingMessage | Http2ServerRequest;
@@ -32,6 +32,13 @@ export function readReceived(request: ClientRequest): ReceivedRequest {
     body: (isHttp2 ? !request.stream.endAfterHeaders : announcesBody(headers)) ? request : undefined,
     peerAddress: request.socket.remoteAddress ?? "unknown",
   };
+}
+
+const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS);
+
+/** HTTP/2 takes any word for a method; HTTP/1 those that its parser knows. */
+export function isKnownMethod(method: string): boolean {
+  return KNOWN_METHODS.has(method);
 }
 
 function announcesBody({

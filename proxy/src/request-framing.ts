@@ -1,14 +1,7 @@
-import { METHODS } from "node:http";
 import type { IncomingMessage } from "node:http";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
+import { isKnownMethod } from "./received-request.ts";
 import type { ClientRequest } from "./received-request.ts";
-
-const KNOWN_METHODS: ReadonlySet<string> = new Set(METHODS);
-
-/** HTTP/2 takes any word for a method; HTTP/1 those that its parser knows. */
-export function isKnownMethod(method: string): boolean {
-  return KNOWN_METHODS.has(method);
-}
 
 /**
  * Refuses what Node's parser lets through although HTTP does not, so that nobody behind the proxy reads it in another way.

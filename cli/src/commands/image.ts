@@ -1,21 +1,9 @@
 import { Command, Option } from "commander";
+import type { BuildFlags } from "../build-image.ts";
+import type { SbomFlags } from "../image-sbom.ts";
+import type { DigestFlags } from "../inspect-image.ts";
 import type { GlobalFlags } from "../run-command.ts";
 import { addGlobalFlags, runCommand } from "../run-command.ts";
-
-export interface BuildFlags extends GlobalFlags {
-  readonly output?: "layout" | "docker-archive";
-  readonly to?: string;
-  readonly push?: string;
-  readonly base?: string;
-}
-
-export interface DigestFlags extends GlobalFlags {
-  readonly index?: boolean;
-}
-
-export interface SbomFlags extends GlobalFlags {
-  readonly base?: string;
-}
 
 const REFERENCE = "[registry/]repository[:tag][@digest]";
 
