@@ -36,12 +36,13 @@ proxy:
   workloadKeyApi: false
   allowFrom: [0.0.0.0/0]
 key: { kind: hsm, onDestroy: keep }
-attestation: {}
+attestation: { gcp: { zone: true } }
 trust: { accept: [] }
 targets:
   local:
     run: [node, server.js]
     files: [server.js, "lib/**", package-lock.json]
+  gcp: { project: my-project, zone: europe-west4-a, machineType: n2d-standard-2, keyProject: my-keys }
 stacks:
   dev: { key: { kind: ephemeral } }
   public: { proxy: { port: 8080, encryption: { requests: optional } } }
@@ -69,14 +70,16 @@ any stacks, other names than those and \`default\` are refused.
 ## What is checked beyond single keys
 
 - A name stands in \`workload.env\` or in \`workload.secrets\`, not in both. \`PORT\`, \`HOST\` and \`POLARIS_*\` belong to the target.
-- The target \`local\` needs \`targets.local.run\` and refuses \`workload.image\`, \`workload.entrypoint\` and \`workload.args\`: in this
-  version it cannot run images.
+- The target \`local\` needs \`targets.local.run\` or \`workload.image\`. \`workload.entrypoint\` and \`workload.args\` are for the image, and
+  refused where a program runs in its place.
+- The target \`gcp\` needs \`workload.image\` and \`targets.gcp\`; \`nat\` goes with \`address: none\`; \`proxy.tls\` is \`off\` or \`attested\`.
 - \`workload.port\` and \`proxy.port\` differ.
 - \`proxy.workloadKeyApi\` needs \`key.kind: hsm\`: data that is sealed to an ephemeral key is lost at the next start.
 - The files of \`proxy.tls\` are there, belong together, are valid now and name the endpoint's host; the key is closed to other users.
   \`doctor\`, \`preview\` and \`deploy\` say so. If they are in the project folder and \`targets.local.files\` is missing, they are
   part of the workload's identity: a renewed certificate is another workload then.
-- The targets \`gcp\` and \`azure\` are not available in this version and are refused by that name.
+- The target \`azure\` is not available in this version and is refused by that name. \`gcp\` is read and checked; nothing can be
+  deployed there yet.
 - Values under \`env\` are text: YAML numbers and booleans have to be in quotes, because \`1.0\` and \`1\` are different texts.
 
 The file is UTF-8 without a byte order mark, at most 256 KiB. Aliases (\`*name\`) are allowed as long as they do not multiply.
@@ -91,6 +94,7 @@ reads what \`verify\` takes.
   identity of the workload's files, and the key policy with its hash. Drawn once and kept.
 - \`deployed.<stack>\`: what the control plane said after the last deploy: endpoint and its encryption, fingerprint of the public
   key, key version, the issuer and its public keys. \`verify\` takes its expectations from here and never from the endpoint.
+- Images of workload and proxy, and \`pins\`: [lock.md](lock.md).
 
 The identity of the workload's files is a SHA-256 over \`polaris-workload-files-v1\`, a zero byte, and one record for each file in
 the order of the bytes of its path: \`f\`, \`x\` (executable) or \`l\` (symbolic link); the length of the path as four bytes,

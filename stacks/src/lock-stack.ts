@@ -174,11 +174,11 @@ async function lockProcess({ config, projectDir }: Project): Promise<LockedProce
   };
 }
 
-function drawStackLock({ config, stack }: Project): StackIdentity {
+function drawStackLock({ config, stack, target }: Project): StackIdentity {
   return createStackLock({
     name: config.name,
     stack,
-    target: config.target,
+    target,
     random: (below) => randomInt(below),
   });
 }

@@ -53,6 +53,15 @@ export async function openProject(cwd: string, choice: ProjectChoice): Promise<P
     ...(choice.config === undefined ? {} : { file: choice.config }),
     ...(choice.stack === undefined ? {} : { stack: choice.stack }),
   });
+  if (config.target !== "local") {
+    throw new PolarisError(
+      "TARGET_NOT_AVAILABLE",
+      `nothing can be deployed to ${config.target} in this version`,
+      {
+        hint: "use target: local",
+      },
+    );
+  }
   return { config, stack, projectDir, target: config.target, lockPath: join(projectDir, LOCK_FILE) };
 }
 

@@ -74,11 +74,19 @@ test("an image that is not in the lock is refused, and no registry is asked", as
   );
 });
 
-test("a target that does not exist yet is refused by its name", async (context) => {
-  const project = await createProject(context, { "polaris.yaml": "version: 1\nname: bad\ntarget: gcp\n" });
-  const document = await project.json(["deploy", "--yes"]);
-  assert.equal(document.error?.code, "TARGET_NOT_AVAILABLE");
-  assert.match(document.error?.message ?? "", /gcp/);
+test("a target that nothing can be deployed to yet is refused by its name", async (context) => {
+  const gcp = "workload: { image: a }\ntargets: { gcp: { project: my-project, zone: europe-west4-a } }\n";
+  for (const [target, more] of [
+    ["azure", ""],
+    ["gcp", gcp],
+  ] as const) {
+    const project = await createProject(context, {
+      "polaris.yaml": `version: 1\nname: bad\ntarget: ${target}\n${more}`,
+    });
+    const document = await project.json(["deploy", "--yes"]);
+    assert.equal(document.error?.code, "TARGET_NOT_AVAILABLE");
+    assert.ok(document.error?.message.includes(target), document.error?.message);
+  }
 });
 
 test("a port that is asked for and taken is refused before anything starts", async (context) => {

@@ -14,7 +14,45 @@ export function checkConfig(merged: unknown): ConfigProblem[] {
     ...checkWorkload(merged),
     ...checkPorts(merged),
     ...checkKeyApi(merged),
+    ...(valueAt(merged, ["target"]) === "gcp" ? checkGcp(merged) : []),
   ];
+}
+
+function checkGcp(merged: unknown): ConfigProblem[] {
+  const gcp = valueAt(merged, ["targets", "gcp"]);
+  return [
+    ...(gcp === undefined ? [missing(["targets", "gcp"], "target is gcp")] : []),
+    ...(valueAt(merged, ["workload", "image"]) === undefined
+      ? [missing(["workload", "image"], "target is gcp, which runs images")]
+      : []),
+    ...(valueAt(merged, ["targets", "gcp", "nat"]) === true &&
+    valueAt(merged, ["targets", "gcp", "address"]) !== "none"
+      ? [
+          refused(
+            ["targets", "gcp", "nat"],
+            "a machine with a public address has its way out; nat goes with address: none",
+          ),
+        ]
+      : []),
+    ...(isMap(valueAt(merged, ["proxy", "tls"]))
+      ? [
+          refused(
+            ["proxy", "tls"],
+            "the key of a certificate would have to leave this machine; on gcp take attested, whose key is born in the machine",
+          ),
+        ]
+      : []),
+  ];
+}
+
+function missing(path: ConfigPath, why: string): ConfigProblem {
+  const around = path.slice(0, -1).join(".");
+  const message = `missing key "${String(path.at(-1))}" in ${around}: ${why}`;
+  return { code: "CONFIG_INVALID", path, part: "key", message };
+}
+
+function refused(path: ConfigPath, why: string): ConfigProblem {
+  return { code: "CONFIG_INVALID", path, part: "value", message: `${path.join(".")}: ${why}` };
 }
 
 function checkVariableNames(merged: unknown): ConfigProblem[] {

@@ -49,9 +49,19 @@ export function describeIssue(issue: Issue, root: unknown): ConfigProblem[] {
   return [problem(path, "value", issue.message)];
 }
 
+/** Keys that people look for, and that are not there for a reason. */
+const REFUSED_KEYS: Readonly<Record<string, string>> = {
+  "attestation.gcp.imageDigest":
+    "attestation.gcp.imageDigest: the tokens of Confidential VMs name no container image, so no condition can; what runs there is measured as far as the kernel",
+};
+
 function describeUnknownKey(path: ConfigPath, key: string): ConfigProblem {
   if (path.at(-1) === "targets" && UNAVAILABLE_TARGETS.includes(key)) {
     return unavailableTarget([...path, key], "key", key);
+  }
+  const reason = REFUSED_KEYS[[...path, key].join(".")];
+  if (reason !== undefined) {
+    return { code: "CONFIG_INVALID", path: [...path, key], part: "key", message: reason };
   }
   const known = knownKeysAt(path);
   const near = nearestName(key, known);
@@ -100,7 +110,7 @@ function describeWrongChoice(path: ConfigPath, words: readonly string[], value: 
 }
 
 function unavailableTarget(path: ConfigPath, part: "key" | "value", name: string): ConfigProblem {
-  const message = `target "${name}" is not available in this version, only "local" is`;
+  const message = `target "${name}" is not available in this version, only "local" and "gcp" are`;
   return { code: "TARGET_NOT_AVAILABLE", path, part, message };
 }
 

@@ -67,7 +67,7 @@ test("fills in every default of the smallest file", () => {
       base: "docker.io/library/node:26-slim",
     },
     key: { kind: "hsm", onDestroy: "keep" },
-    attestation: {},
+    attestation: { gcp: { zone: true } },
     trust: { accept: [] },
     targets: { local: { engine: "auto", run: ["node", "server.js"] } },
     stacks: {},
@@ -99,7 +99,7 @@ test("names the unknown key, where it stands, and the key that was meant", () =>
     message: 'polaris.yaml:4:8: unknown key "rotation" in key; known keys: kind, onDestroy',
   });
   assertProblem(`${MINIMAL}attestation: { tee: snp }\n`, {
-    message: 'polaris.yaml:4:16: unknown key "tee" in attestation; no keys are allowed here',
+    message: 'polaris.yaml:4:16: unknown key "tee" in attestation; known keys: gcp',
   });
 });
 
@@ -255,7 +255,7 @@ test("refuses wrong values with what was expected and what stands there", () => 
     ],
     ["key: { kind: hms }", '4:14: key.kind: expected hsm or ephemeral, got "hms"; did you mean "hsm"?'],
     ["trust: { accept: [No] }", "4:19: trust.accept[0]: expected the id of a residual"],
-    ["target: gpc", '4:9: target: expected local, got "gpc"'],
+    ["target: gpc", '4:9: target: expected local or gcp, got "gpc"; did you mean "gcp"?'],
   ];
   for (const [line, message] of cases)
     assertProblem(`${MINIMAL}${line}\n`, { message: `polaris.yaml:${message}` });
@@ -428,9 +428,9 @@ test("wants to know what to run", () => {
   });
 });
 
-test("refuses the cloud targets by name, where the name stands", () => {
-  for (const name of ["gcp", "azure"]) {
-    const problem = `target "${name}" is not available in this version, only "local" is`;
+test("refuses a target that is not there yet by name, where the name stands", () => {
+  for (const name of ["azure"]) {
+    const problem = `target "${name}" is not available in this version, only "local" and "gcp" are`;
     const cases = [
       [`target: ${name}`, "4:9"],
       [`stacks:\n  prod: { target: ${name} }`, "5:19"],
@@ -447,6 +447,78 @@ test("refuses the cloud targets by name, where the name stands", () => {
       message: `polaris.yaml:5:3: ${problem}`,
     });
   }
+});
+
+const GCP = `version: 1
+name: hello
+target: gcp
+workload: { image: registry.example/hello:1 }
+`;
+
+test("reads what Google Cloud needs, with defaults, also where a stack says it alone", () => {
+  const { config } = parseConfig(`${GCP}targets: { gcp: { project: my-project, zone: europe-west4-a } }\n`, {
+    fileName: "polaris.yaml",
+  });
+  assert.deepEqual(config.targets.gcp, {
+    project: "my-project",
+    zone: "europe-west4-a",
+    machineType: "n2d-standard-2",
+    bootDisk: { type: "pd-balanced", sizeGb: 20 },
+    osImage: "cos-cloud/cos-stable",
+    address: "ephemeral",
+    nat: false,
+    mirrorWorkload: false,
+    logs: false,
+    labels: {},
+  });
+  assert.deepEqual(config.attestation.gcp, { zone: true });
+  const inStack = parseConfig(
+    `${MINIMAL}stacks: { prod: { target: gcp, workload: { image: a }, targets: { gcp: { project: my-project, zone: europe-west4-a, nat: true, address: none } } } }\n`,
+    { fileName: "polaris.yaml", stack: "prod" },
+  );
+  assert.equal(inStack.config.targets.gcp?.nat, true);
+});
+
+test("refuses what Google Cloud or a Confidential VM would not take", () => {
+  const place = "project: my-project, zone: europe-west4-a";
+  const cases: readonly (readonly [lines: string, message: RegExp])[] = [
+    ["", /missing key "gcp" in targets: target is gcp$/],
+    [`targets: { gcp: { project: my-project } }`, /missing key "zone" in targets\.gcp$/],
+    [`targets: { gcp: { ${place}, machineType: e2-medium } }`, /n2d family.*no other one has SEV-SNP/],
+    [`targets: { gcp: { project: p, zone: europe-west4-a } }`, /expected the id of a project/],
+    [`targets: { gcp: { ${place}, nat: true } }`, /nat goes with address: none/],
+    [
+      `targets: { gcp: { ${place}, projectNumber: 123456789012 } }`,
+      /expected text, got a number; put it in quotes/,
+    ],
+    [`targets: { gcp: { ${place}, keyLocation: Europe } }`, /expected a location of Cloud KMS/],
+    [`targets: { gcp: { ${place}, bootDisk: { sizeGb: 5 } } }`, /from 10 to 65536/],
+    [`targets: { gcp: { ${place}, labels: { Team: a } } }`, /expected 1 to 63 characters of a-z/],
+    [`targets: { gcp: { ${place}, serviceAccount: default } }`, /expected the address of a service account/],
+    [`targets: { gcp: { ${place}, network: { network: vpc } } }`, /missing key "subnetwork"/],
+    [
+      `targets: { gcp: { ${place} } }\nproxy: { tls: { certificate: a.crt, key: a.key } }`,
+      /on gcp take attested/,
+    ],
+    [
+      `targets: { gcp: { ${place} } }\nattestation: { gcp: { imageDigest: "sha256:00" } }`,
+      /name no container image, so no condition can/,
+    ],
+    [
+      `targets: { gcp: { ${place} } }\nattestation: { gcp: { hardwareModels: [GCP_AMD_SEV] } }`,
+      /unknown key "hardwareModels"/,
+    ],
+  ];
+  for (const [lines, message] of cases) {
+    const error = failureOf(`${GCP}${lines}\n`);
+    assert.equal(error.code, "CONFIG_INVALID", lines);
+    assert.match(error.message, message, lines);
+  }
+  const withoutImage = GCP.replace(/workload.*\n/, "");
+  assert.match(
+    failureOf(`${withoutImage}targets: { gcp: { ${place} } }\n`).message,
+    /missing key "image" in workload: target is gcp, which runs images/,
+  );
 });
 
 test("merges maps of a stack at every depth and replaces lists and single values", () => {

@@ -82,8 +82,13 @@ function ownSection(section: string): JsonSchema | undefined {
 }
 
 test("lets stacks override with the keys and rules of the file itself", () => {
+  // What a stack does not say, the rest of the file does: nothing is required of it.
   const withoutDefaults = (schema: JsonSchema): unknown =>
-    JSON.parse(JSON.stringify(schema, (key, value: unknown) => (key === "default" ? undefined : value)));
+    JSON.parse(
+      JSON.stringify(schema, (key, value: unknown) =>
+        key === "default" || (key === "required" && Array.isArray(value)) ? undefined : value,
+      ),
+    );
   for (const section of ["workload", "proxy", "key", "attestation", "trust", "targets", "target"]) {
     const own = ownSection(section);
     const keys = knownKeysAt([section]).filter((key) => section !== "proxy" || key !== "base");
@@ -388,7 +393,9 @@ proxy:
 key:
   kind: hsm
   onDestroy: keep
-attestation: {}
+attestation:
+  gcp:
+    zone: true
 trust:
   accept: []
 targets:

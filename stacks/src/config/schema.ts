@@ -16,11 +16,12 @@ import {
   webOriginFormat,
   workloadVariableFormat,
 } from "./field-formats.ts";
+import { gcpAttestation, gcpTarget } from "./gcp-schema.ts";
 import type { Immutable } from "./immutable.ts";
 import { stackOverridesOf } from "./overrides.ts";
 
 /** Targets whose names are refused with "not available in this version" rather than as a typing mistake. */
-export const UNAVAILABLE_TARGETS: readonly string[] = ["gcp", "azure"];
+export const UNAVAILABLE_TARGETS: readonly string[] = ["azure"];
 
 const IMAGE_RULE = "expected an image reference such as ghcr.io/acme/hello:1.4.2";
 
@@ -52,7 +53,7 @@ const health = z
 const workload = z.strictObject({
   image: imageFormat.exactOptional().meta({
     description:
-      "Container image to run, for linux/amd64. polaris lock asks its registry for the digest, and nothing else is deployed until polaris lock --update. On local it needs Docker or Podman; targets.local.run needs neither.",
+      "Container image to run, for linux/amd64. polaris lock asks its registry for the digest, and nothing else is deployed until polaris lock --update. On local it needs Docker or Podman; targets.local.run needs neither. On gcp it has to be there.",
     examples: ["ghcr.io/acme/hello:1.4.2"],
   }),
   entrypoint: z.array(argumentFormat).default([]).meta({
@@ -232,10 +233,15 @@ const sections = {
   workload: workload.prefault({}).meta({ description: "What runs, and how it is started." }),
   proxy: proxy.prefault({}).meta({ description: "The proxy in front of the workload: the endpoint." }),
   key: key.prefault({}).meta({ description: "The key that requests are sealed to." }),
-  attestation: z.strictObject({}).prefault({}).meta({
-    description:
-      "Further conditions on the machine that may use the key. None for local; they come with the cloud targets and can only narrow the built-in ones.",
-  }),
+  attestation: z
+    .strictObject({
+      gcp: gcpAttestation.prefault({}).meta({ description: "For machines of Google Cloud." }),
+    })
+    .prefault({})
+    .meta({
+      description:
+        "Further conditions on the machine that may use the key. None for local. They can only narrow the built-in ones.",
+    }),
   trust: z
     .strictObject({
       accept: z
@@ -253,14 +259,17 @@ const sections = {
       local: localTarget.prefault({}).meta({
         description: "This machine: child processes and simulated evidence, without confidential hardware.",
       }),
+      gcp: gcpTarget.exactOptional().meta({
+        description: "Google Cloud: a Confidential VM with SEV-SNP in a project of yours.",
+      }),
     })
     .prefault({})
     .meta({ description: "What only one target needs." }),
 };
 
-const target = z.enum(["local"]);
+const target = z.enum(["local", "gcp"]);
 const TARGET_DESCRIPTION =
-  "Where the stack runs. Only local in this version: simulated, and every output says so.";
+  "Where the stack runs. local: this machine, simulated, and every output says so. gcp: Google Cloud.";
 
 /**
  * The one definition of polaris.yaml. Types, JSON Schema and docs/configuration.md derive from it; defaults stand
