@@ -41,11 +41,13 @@ export function createStackClient(options: StackClientOptions): Client & { reado
  * @param url  any URL of the endpoint
  */
 export function createUnverifiedClient(url: string): Client & { readonly endpoint: string } {
-  const endpoint = parseEndpoint(url).origin;
-  return {
-    ...createClient({ url: endpoint, insecureSkipVerification: true, fetch: unverifiedFetch() }),
-    endpoint,
-  };
+  const { origin: endpoint, protocol } = parseEndpoint(url);
+  const client = createClient({
+    url: endpoint,
+    insecureSkipVerification: true,
+    ...(protocol === "https:" ? { fetch: unverifiedFetch() } : {}),
+  });
+  return { ...client, endpoint };
 }
 
 /** No authority knows the certificate of an attested TLS key: the global fetch would refuse it. */
