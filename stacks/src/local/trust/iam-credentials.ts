@@ -2,13 +2,14 @@ import type { AccessTokens } from "./access-token.ts";
 import type { Authenticate } from "./authenticate.ts";
 import { errorInfo, googleError } from "./google-error.ts";
 import { parseJsonBody, parseQuery, wantsNumericEnums } from "./google-request.ts";
-import { type Binding, hasPermission } from "./iam-roles.ts";
+import type { Binding, IsAllowed } from "./iam-roles.ts";
 import { pathSegments, type Service, type ServiceRequest } from "./service.ts";
 
 export interface IamCredentialsOptions {
   readonly authenticate: Authenticate;
   /** Who may act as a service account, by its e-mail address; undefined if there is no such account. */
   readonly findServiceAccount: (email: string) => readonly Binding[] | undefined;
+  readonly isAllowed: IsAllowed<{ readonly serviceAccount: string }>;
   readonly accessTokens: AccessTokens;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -62,7 +63,7 @@ function generateAccessToken(
   const lifetimeSeconds = parseLifetime(body.lifetime);
   const bindings = options.findServiceAccount(email) ?? [];
   const permission = "iam.serviceAccounts.getAccessToken";
-  if (!hasPermission(caller, permission, { project: "-", bindings })) {
+  if (!options.isAllowed(caller, permission, { project: "-", serviceAccount: email, bindings })) {
     throw googleError(
       "PERMISSION_DENIED",
       `Permission '${permission}' denied on resource (or it may not exist).`,

@@ -46,6 +46,13 @@ export interface Caller {
   readonly projectRoles: readonly { readonly project: string; readonly role: Role }[];
 }
 
+/** Decides whether a caller may do something to a resource; of a resource that is not there, `bindings` is empty. */
+export type IsAllowed<Name> = (
+  caller: Caller,
+  permission: Permission,
+  resource: Name & { readonly project: string; readonly bindings: readonly Binding[] },
+) => boolean;
+
 /** True if the caller has the permission by a role on the project or by a binding of the resource. */
 export function hasPermission(
   caller: Caller,

@@ -48,6 +48,13 @@ export interface IssuerOptions {
   readonly now: () => number;
 }
 
+/** What the bearer of a token wants to be in it. */
+export interface TokenRequest {
+  readonly audience: string;
+  /** At most 6 of 8 to 88 bytes. */
+  readonly nonces: readonly string[];
+}
+
 /** Lifetime of an attestation token, as of Google's. */
 export const TOKEN_LIFETIME_SECONDS = 3600;
 
@@ -68,7 +75,10 @@ export function createIssuer(options: IssuerOptions): Service {
   const root = new URL(options.issuerUrl).pathname.replace(/\/$/, "");
   return ({ method, path, ...rest }) => {
     if (method === "GET" && path === `${root}/.well-known/openid-configuration`) {
-      return { operation: "issuer.discovery", handle: async () => json(describeIssuer(options.issuerUrl)) };
+      return {
+        operation: "issuer.discovery",
+        handle: async () => json(describeIssuer(options.issuerUrl, `${options.issuerUrl}/jwks`)),
+      };
     }
     if (method === "GET" && path === `${root}/jwks`) {
       return { operation: "issuer.jwks", handle: async () => json(issuerKeys(options.signingKey)) };
@@ -83,10 +93,11 @@ export function createIssuer(options: IssuerOptions): Service {
   };
 }
 
-function describeIssuer(issuerUrl: string): Record<string, unknown> {
+/** The discovery document of an issuer (OpenID Connect Discovery 1.0, section 3). */
+export function describeIssuer(issuerUrl: string, jwksUri: string): Record<string, unknown> {
   return {
     issuer: issuerUrl,
-    jwks_uri: `${issuerUrl}/jwks`,
+    jwks_uri: jwksUri,
     response_types_supported: ["id_token"],
     subject_types_supported: ["public"],
     id_token_signing_alg_values_supported: ["RS256"],
@@ -102,6 +113,15 @@ async function issueToken(options: IssuerOptions, request: ServiceRequest): Prom
   if (body.token_type !== "OIDC") {
     throw googleError("INVALID_ARGUMENT", 'token_type must be "OIDC"', { reason: "wrong token type" });
   }
+  return { token: await signAttestationToken(options, machine, { audience, nonces }) };
+}
+
+/** An attestation token of the issuer: what it says is true because the caller has found it to be so. */
+export async function signAttestationToken(
+  options: Pick<IssuerOptions, "issuerUrl" | "signingKey" | "platform" | "now">,
+  machine: Machine,
+  { audience, nonces }: TokenRequest,
+): Promise<string> {
   const issuedAt = Math.floor(options.now() / 1000);
   const { hwmodel, swname, secboot, dbgstat, oemid } = options.platform;
   const claims = {
@@ -123,7 +143,7 @@ async function issueToken(options: IssuerOptions, request: ServiceRequest): Prom
     google_service_accounts: [machine.serviceAccount],
   };
   const { privateKey, publicJwk } = options.signingKey;
-  const token = await new SignJWT(claims)
+  return new SignJWT(claims)
     .setProtectedHeader({ alg: "RS256", kid: publicJwk.kid, typ: "JWT" })
     .setIssuer(options.issuerUrl)
     .setSubject(options.platform.subject(machine))
@@ -132,7 +152,6 @@ async function issueToken(options: IssuerOptions, request: ServiceRequest): Prom
     .setNotBefore(issuedAt)
     .setExpirationTime(issuedAt + TOKEN_LIFETIME_SECONDS)
     .sign(privateKey);
-  return { token };
 }
 
 function authenticateMachine(options: IssuerOptions, request: ServiceRequest): Machine {
@@ -151,7 +170,8 @@ function authenticateMachine(options: IssuerOptions, request: ServiceRequest): M
   return machine;
 }
 
-function parseAudience(value: unknown): string {
+/** @throws {Refusal} INVALID_ARGUMENT */
+export function parseAudience(value: unknown): string {
   if (typeof value !== "string" || value === "" || Buffer.byteLength(value) > MAX_AUDIENCE_BYTES) {
     throw googleError("INVALID_ARGUMENT", `audience must be a string of 1 to ${MAX_AUDIENCE_BYTES} bytes`, {
       reason: "wrong audience",
@@ -160,7 +180,8 @@ function parseAudience(value: unknown): string {
   return value;
 }
 
-function parseNonces(value: unknown): readonly string[] {
+/** @throws {Refusal} INVALID_ARGUMENT */
+export function parseNonces(value: unknown): readonly string[] {
   if (value === undefined) return [];
   if (!Array.isArray(value) || value.length > MAX_NONCES) {
     throw googleError("INVALID_ARGUMENT", `nonces must be a list of at most ${MAX_NONCES}`, {

@@ -270,3 +270,18 @@ test("broken files stop the start and stay as they are", async (t) => {
     });
   }
 });
+
+test("a key that is added has no version until one is made", async (t) => {
+  const folder = await temporaryFolder(t);
+  const store = await open(folder);
+  const added = "projects/p/locations/l/keyRings/r/cryptoKeys/added";
+  store.add(added, "r/added");
+  assert.deepEqual(store.list(added), []);
+  assert.equal(store.createdAtMs(added), 1000);
+  const created = await store.create(added);
+  assert.deepEqual([created.number, created.state], [1, "PENDING_GENERATION"]);
+  while (store.get(added, 1)?.state === "PENDING_GENERATION") await new Promise(setImmediate);
+  const plaintext = await store.decrypt(added, 1, encrypt(first, "hello"));
+  assert.equal(Buffer.from(plaintext ?? []).toString(), "hello");
+  assert.deepEqual((await readdir(join(folder, "r/added"))).sort(), ["1.pem", "key.json"]);
+});

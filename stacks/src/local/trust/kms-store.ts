@@ -20,6 +20,8 @@ export interface KeyStore {
   /** In order of their numbers. */
   list(cryptoKey: string): readonly KeyVersion[];
   get(cryptoKey: string, number: number): KeyVersion | undefined;
+  /** Takes a crypto key in that is new: without versions, and with `folder` below the store's folder for itself. */
+  add(cryptoKey: string, folder: string): void;
   /** A new version, PENDING_GENERATION; it becomes ENABLED, or GENERATION_FAILED, by itself. */
   create(cryptoKey: string): Promise<KeyVersion>;
   /** Changes the facts of a version. `change` sees the version as it is then, and may throw to leave it so. */
@@ -66,6 +68,9 @@ export async function openKeyStore(options: KeyStoreOptions): Promise<KeyStore> 
     list: (cryptoKey) => find(cryptoKey).manifest.versions,
     get: (cryptoKey, number) =>
       find(cryptoKey).manifest.versions.find((version) => version.number === number),
+    add: (name, folder) => {
+      keys.set(name, CryptoKeyFiles.start(name, join(options.folder, folder), options));
+    },
     create: (cryptoKey) => find(cryptoKey).create(),
     update: (cryptoKey, number, change) => find(cryptoKey).update(number, change),
     decrypt: (cryptoKey, number, ciphertext) => find(cryptoKey).decrypt(number, ciphertext),
@@ -88,6 +93,11 @@ class CryptoKeyFiles {
     this.#folder = folder;
     this.#options = options;
     this.manifest = manifest;
+  }
+
+  /** Without a folder until there is a version: a key without any is not worth to be kept. */
+  static start(name: string, folder: string, options: KeyStoreOptions): CryptoKeyFiles {
+    return new CryptoKeyFiles(name, folder, options, { createdAtMs: options.now(), versions: [] });
   }
 
   static async load(name: string, folder: string, options: KeyStoreOptions): Promise<CryptoKeyFiles> {
@@ -143,6 +153,7 @@ class CryptoKeyFiles {
 
   async create(): Promise<KeyVersion> {
     const version = await this.#inTurn(async () => {
+      await ensurePrivateFolder(this.#folder);
       const number = Math.max(0, ...this.manifest.versions.map((known) => known.number)) + 1;
       const created: KeyVersion = { number, state: "PENDING_GENERATION", createdAtMs: this.#options.now() };
       await this.#write({ ...this.manifest, versions: [...this.manifest.versions, created] });

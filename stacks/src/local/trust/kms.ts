@@ -2,7 +2,7 @@ import type { Authenticate } from "./authenticate.ts";
 import { crc32c } from "./crc32c.ts";
 import { errorInfo, googleError } from "./google-error.ts";
 import { parseJsonBody, parseQuery, wantsNumericEnums } from "./google-request.ts";
-import { type Binding, hasPermission, type Permission } from "./iam-roles.ts";
+import type { Binding, IsAllowed, Permission } from "./iam-roles.ts";
 import {
   type EnumStyle,
   formatCryptoKey,
@@ -29,6 +29,7 @@ export interface KmsOptions {
   readonly authenticate: Authenticate;
   /** The crypto key of a resource name; undefined if there is none. */
   readonly findCryptoKey: (name: string) => CryptoKey | undefined;
+  readonly isAllowed: IsAllowed<{ readonly cryptoKey: string }>;
   readonly store: KeyStore;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -143,8 +144,8 @@ async function handle(
     });
   }
   const key = options.findCryptoKey(path.cryptoKey);
-  const bindings = key?.bindings ?? [];
-  if (!hasPermission(caller, method.permission, { project: path.project, bindings })) {
+  const resource = { project: path.project, cryptoKey: path.cryptoKey, bindings: key?.bindings ?? [] };
+  if (!options.isAllowed(caller, method.permission, resource)) {
     throw permissionDenied(method.permission, resourceName(path));
   }
   if (key === undefined) throw googleError("NOT_FOUND", `CryptoKey ${path.cryptoKey} not found.`);

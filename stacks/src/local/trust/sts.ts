@@ -22,8 +22,8 @@ export interface StsOptions {
    * pool is disabled.
    */
   readonly findProvider: (name: string) => IdentityProvider | undefined;
-  /** The public keys of an issuer; rejects if it does not answer. */
-  readonly loadIssuerKeys: (issuerUri: string) => Promise<JSONWebKeySet>;
+  /** The public keys of an issuer, as the provider of this full name sees it; rejects if it does not answer. */
+  readonly loadIssuerKeys: (issuerUri: string, provider: string) => Promise<JSONWebKeySet>;
   readonly accessTokens: AccessTokens;
   /** Milliseconds since 1970. */
   readonly now: () => number;
@@ -153,7 +153,7 @@ async function verifySubjectToken(
 ): Promise<VerifiedClaims> {
   let keys: JSONWebKeySet;
   try {
-    keys = await options.loadIssuerKeys(provider.issuerUri);
+    keys = await options.loadIssuerKeys(provider.issuerUri, `${provider.pool}/providers/${provider.id}`);
   } catch {
     throw invalidGrant("Error connecting to the given credential's issuer.", "issuer does not answer");
   }

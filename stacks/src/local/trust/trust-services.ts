@@ -7,7 +7,7 @@ import { compileCondition, compileMapping } from "./cel.ts";
 import type { TrustConfig } from "./config.ts";
 import { ensurePrivateFolder, readFileIfPresent, readFolder, writeFileDurably } from "./durable-file.ts";
 import { createIamCredentials } from "./iam-credentials.ts";
-import type { Caller } from "./iam-roles.ts";
+import { type Caller, hasPermission } from "./iam-roles.ts";
 import { loadSigningKey, RESTORE, type SigningKey } from "./issuer-key.ts";
 import { createIssuerKeysLoader } from "./issuer-keys.ts";
 import { createIssuer, issuerKeys, SIMULATED_PLATFORM } from "./issuer.ts";
@@ -133,10 +133,17 @@ function createServices(
     createIamCredentials({
       authenticate,
       findServiceAccount: (email) => serviceAccounts.get(email),
+      isAllowed: hasPermission,
       accessTokens,
       now,
     }),
-    createKms({ authenticate, findCryptoKey: (name) => cryptoKeys.get(name), store: state.store, now }),
+    createKms({
+      authenticate,
+      findCryptoKey: (name) => cryptoKeys.get(name),
+      isAllowed: hasPermission,
+      store: state.store,
+      now,
+    }),
   ];
 }
 
