@@ -1,6 +1,6 @@
 /** The entry point on this machine: its command line as the image has it, with the folders of the image elsewhere. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { once } from "node:events";
@@ -19,8 +19,13 @@ import { createSmallBase } from "../testing/small-base.ts";
 import { PROXY_ENTRYPOINT } from "./proxy-entrypoint.ts";
 import { buildProxyImage } from "./proxy-image.ts";
 
-/** Root becomes the image's user, as in the image; anybody else stays who he is. */
-const USER = process.getuid?.() === 0 ? { uid: 65532, gid: 65532 } : {};
+const IMAGE_USER = { uid: 65532, gid: 65532 };
+
+/** Root becomes the image's user, as in the image, where that one can come to Node; anybody else stays who he is. */
+const USER =
+  process.getuid?.() === 0 && spawnSync(process.execPath, ["--version"], IMAGE_USER).status === 0
+    ? IMAGE_USER
+    : { uid: undefined, gid: undefined };
 
 /** Stands for the root of the container's file system. */
 let root: string;

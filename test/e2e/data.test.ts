@@ -140,11 +140,13 @@ test(
   "another user of the machine cannot ask",
   { skip: process.getuid?.() !== 0 && "only root can become another user" },
   async () => {
-    const script = `require("node:net").connect(process.argv[1])
+    // As root first: another user may not come as far as to this Node.
+    const script = `const uid = Number(process.argv[2]); process.setgroups([uid]); process.setgid(uid); process.setuid(uid);
+      require("node:net").connect(process.argv[1])
       .on("connect", () => process.exit(0)).on("error", (error) => { console.log(error.code); process.exit(3); });`;
     const ask = (uid: number): Promise<[exitCode: number, output: string]> =>
       new Promise((resolve) => {
-        const child = spawn(process.execPath, ["-e", script, socketPath], { uid, gid: uid, cwd: "/" });
+        const child = spawn(process.execPath, ["-e", script, socketPath, String(uid)], { cwd: "/" });
         let output = "";
         child.stdout.on("data", (text) => (output += String(text)));
         child.once("close", (exitCode) => resolve([exitCode ?? -1, output.trim()]));
