@@ -48,6 +48,21 @@ test("what the engine says of itself has a code, a text and a hint of ours", () 
       /^the saved plan does not fit any more: key: properties changed/,
     ],
     [
+      "error: resource violates plan: ~=internalAddress\n",
+      "UNEXPECTED_CHANGES",
+      /^the saved plan does not fit any more: ~=internalAddress$/,
+    ],
+    [
+      `error: unable to replace resource "${URN}"\nas it is currently marked for protection. To unprotect the resource, …`,
+      "KEY_CHANGE_REFUSED",
+      /^replacing gcp:kms\/cryptoKey:CryptoKey "key" is refused: it is kept$/,
+    ],
+    [
+      `error: resource "${URN}" cannot be deleted\nbecause it is protected. To unprotect the resource, …`,
+      "KEY_CHANGE_REFUSED",
+      /^deleting gcp:kms\/cryptoKey:CryptoKey "key" is refused: it is kept$/,
+    ],
+    [
       "error: could not load plugin for gcp provider: Could not automatically download and install resource plugin: no resource plugin 'pulumi-resource-gcp' found in the workspace at version v9.35.0 or on your $PATH",
       "PLUGIN_UNAVAILABLE",
       /^the provider plugin gcp 9\.35\.0 is not installed$/,

@@ -50,10 +50,19 @@ const KNOWN_TEXTS: readonly KnownText[] = [
     hint: "look at them with: polaris preview",
   },
   {
-    pattern: /resource (\S+) violates plan: ([^\n]*)/,
+    // In its state, the engine protects keys and what goes with them, and nothing else.
+    pattern:
+      /unable to replace resource "(\S+)"\s+as it is currently marked for protection|resource "(\S+)" cannot be deleted\s+because it is protected/,
+    code: "KEY_CHANGE_REFUSED",
+    message: ([, replaced, deleted]) =>
+      `${replaced === undefined ? "deleting" : "replacing"} ${describeResource(replaced ?? deleted ?? "")} is refused: it is kept`,
+    hint: "a key that goes takes with it what was sealed to it; only destroying it, with its own flag, lets it go",
+  },
+  {
+    pattern: /resource (?:(\S+) )?violates plan: ([^\n]*)/,
     code: "UNEXPECTED_CHANGES",
-    message: ([, urn = "", reason = ""]) =>
-      `the saved plan does not fit any more: ${nameOfUrn(urn)}: ${reason}`,
+    message: ([, urn, reason = ""]) =>
+      `the saved plan does not fit any more: ${urn === undefined ? "" : `${nameOfUrn(urn)}: `}${reason}`,
     hint: "something changed since it was saved; preview again, and look at the difference",
   },
   {
@@ -85,6 +94,9 @@ const KNOWN_TEXTS: readonly KnownText[] = [
     hint: "restore it from the backups beside it",
   },
 ];
+
+/** Said of resources whose turn did not come. */
+const NOT_REACHED = /^expected resource operations for .* but none were seen/;
 
 /** Said for each failure, and says nothing. */
 const EMPTY_MESSAGE = /^(?:update|preview|refresh|destroy|resource monitor shut down)(?: failed| canceled)?$/;
@@ -139,7 +151,10 @@ function listFailures({ steps, messages }: Progress): ResourceFailure[] {
     .filter((step) => step.phase === "failed")
     .map(({ urn, action, reason }) => ({ urn, action, message: reason ?? "the provider does not say why" }));
   const said = messages.flatMap(({ severity, urn, message }) =>
-    severity === "error" && urn !== undefined && typeOfUrn(urn) !== "pulumi:pulumi:Stack"
+    severity === "error" &&
+    urn !== undefined &&
+    typeOfUrn(urn) !== "pulumi:pulumi:Stack" &&
+    !NOT_REACHED.test(message)
       ? [{ urn, action: "check" as const, message }]
       : [],
   );
@@ -163,6 +178,10 @@ function cancelled(run: FailedRun): PolarisError {
     hint: "run: polaris unlock, then the same command again",
     details: { unfinished: open.map(describeStep) },
   });
+}
+
+function describeResource(urn: string): string {
+  return `${typeOfUrn(urn)} "${nameOfUrn(urn)}"`;
 }
 
 function describeStep({ action, type, name }: ProgressStep): string {

@@ -162,7 +162,10 @@ test("what is protected is kept by a destroy that is told to keep it", onTheEngi
   const key = { ...thing({ name: "a" }), options: { protect: true } };
   const part = await machine.open({ key, disk: thing({ name: "b" }) }, { keyTypes: new Set() });
   await part.up(PERMISSION);
-  await assert.rejects(part.destroy(DESTROY), rejectsWith("CLOUD_RESOURCE_FAILED", /"key".*protect/s));
+  await assert.rejects(
+    part.destroy(DESTROY),
+    rejectsWith("KEY_CHANGE_REFUSED", /^deleting .*"key" is refused/),
+  );
   await part.destroy({ ...DESTROY, keepProtected: true });
   assert.deepEqual(
     (await part.preview()).changes.map(({ name, action }) => [name, action]),

@@ -26,6 +26,32 @@ function planBlock(rules: Rules, given: unknown): unknown {
   return typeof given === "object" ? planState(rules, fieldsOf(given)) : given;
 }
 
+/** The state after an update: what the cloud chose and the program leaves open stays, also inside of blocks. */
+export function planChange(rules: Rules, state: Fields, inputs: Fields): Fields {
+  return { ...state, ...keepChosen(rules, state, inputs) };
+}
+
+function keepChosen(rules: Rules, before: Fields, after: Fields): Fields {
+  const kept: Record<string, unknown> = { ...after };
+  for (const [name, rule] of Object.entries(rules)) {
+    const words = wordsOf(rule);
+    if (after[name] !== undefined) {
+      if (typeof rule === "string" || rule.shape === "set") continue;
+      kept[name] = keepInBlock(rule.rules, before[name], after[name]);
+    } else if (before[name] !== undefined && (words.has("computed") || words.has("output"))) {
+      kept[name] = before[name];
+    }
+  }
+  return kept;
+}
+
+function keepInBlock(rules: Rules, before: unknown, after: unknown): unknown {
+  if (Array.isArray(after)) {
+    return after.map((element, index) => keepInBlock(rules, listOf(before)[index], element));
+  }
+  return typeof after === "object" ? keepChosen(rules, fieldsOf(before), fieldsOf(after)) : after;
+}
+
 /**
  * The inputs after a refresh: those that were there, with the cloud's values where they differ; for an import, everything that a
  * program could have given.

@@ -6,7 +6,7 @@ import type { Change } from "./diff-properties.ts";
 import { textOf } from "./fields.ts";
 import type { Fields } from "./fields.ts";
 import { IncompleteResourceError } from "./failures.ts";
-import { inputsOf, planState } from "./plan-state.ts";
+import { inputsOf, planChange, planState } from "./plan-state.ts";
 import { wordsOf } from "./property-rules.ts";
 import type { Properties } from "./property-values.ts";
 import type { ResourceType } from "./resource-type.ts";
@@ -65,7 +65,7 @@ export function diffResource(
 }
 
 export function planUpdate(type: ResourceType, { state }: Known, inputs: Properties): Properties {
-  return withSecrets(type, { ...state, ...inputs.values }, inputs);
+  return withSecrets(type, planChange(type.rules, state, inputs.values), inputs);
 }
 
 /**
