@@ -1,4 +1,4 @@
-import { rename } from "node:fs/promises";
+import { rename, rm } from "node:fs/promises";
 import { resolve } from "node:path";
 import type { ImageReference } from "@polaris-cvm/images/image-reference.ts";
 import type { BuiltImage } from "@polaris-cvm/images/proxy-image.ts";
@@ -94,21 +94,28 @@ async function writeImage(
   progress: Progress,
 ): Promise<{ readonly output: string; readonly sbom: string }> {
   const { signal } = context;
+  const { stateUnwritable } = await import("@polaris-cvm/images/system-error.ts");
   const { writeAside, writeNewFile } = await import("@polaris-cvm/images/written-aside.ts");
   const isLayout = flags.output === "layout";
   const output = resolve(flags.to ?? (isLayout ? NAME : `${NAME}.tar`));
   const sbom = `${output}.cdx.json`;
   progress.phase(`writing ${output}`);
+  const beforePlaced = async (): Promise<void> => {
+    await rm(sbom, { force: true }).catch((cause: unknown) => {
+      throw stateUnwritable(sbom, cause);
+    });
+  };
   const writeOutput = async (): Promise<void> => {
     if (isLayout) {
       const { writeLayout } = await import("@polaris-cvm/images/layout.ts");
-      await writeLayout(image, output, { signal });
+      await writeLayout(image, output, { signal, beforePlaced });
     } else {
       const { writeDockerArchive } = await import("@polaris-cvm/images/docker-archive.ts");
-      await writeDockerArchive(image, output, { names: [`${NAME}:latest`], signal });
+      await writeDockerArchive(image, output, { names: [`${NAME}:latest`], signal, beforePlaced });
     }
   };
-  // The SBOM is on the disk before the image is, and gets its name after it: there is never one beside another image.
+  // The SBOM is on the disk before the image is, and gets its name after it; that of an image that is replaced goes before it.
+  // So there may be none for a moment, or if the last step fails, but never one beside another image: a missing one is seen.
   await writeAside(
     sbom,
     (temporary) => writeNewFile(temporary, image.sbom, { mode: 0o644, signal }),

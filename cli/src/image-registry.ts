@@ -1,8 +1,7 @@
-import type { Image } from "@polaris-cvm/images/image.ts";
-import type { ImageReference } from "@polaris-cvm/images/image-reference.ts";
+import type { ImageReference, RepositoryName } from "@polaris-cvm/images/image-reference.ts";
 import type { KeptImages } from "@polaris-cvm/images/kept-images.ts";
 import type { RegistryClient } from "@polaris-cvm/images/registry/registry-client.ts";
-import type { ResolvedImage } from "@polaris-cvm/images/resolve-image.ts";
+import type { ImageReader, ResolvedImage } from "@polaris-cvm/images/resolve-image.ts";
 import { isPolarisError } from "@polaris-cvm/sdk/errors";
 import type { ImagePin } from "@polaris-cvm/stacks/lock-file/schema.ts";
 import { cacheFolder, processEnvironment } from "./process-environment.ts";
@@ -15,18 +14,21 @@ export interface ImageRegistry extends AsyncDisposable {
   /** What a reference names now; told on stderr, because it may take a while. */
   readonly resolve: (reference: ImageReference) => Promise<ResolvedImage>;
   /**
-   * The image that a pin names, wherever its tag points by now. A registry is asked once: what it says is kept on this
-   * machine, except for the layers.
+   * What the bytes of a pin's digest say, wherever its tag points by now. A registry is asked once: what it says is kept on
+   * this machine, except for the layers.
    */
-  readonly openPinned: (pin: ImagePin) => Promise<Image>;
+  readonly readPinned: (pin: ImagePin) => Promise<ResolvedImage>;
+  /** The same without asking a registry; undefined where not all of it is kept. */
+  readonly findPinned: (pin: ImagePin) => Promise<ResolvedImage | undefined>;
   readonly signal: AbortSignal;
 }
 
 export function openImageRegistry(context: CommandContext): ImageRegistry {
   const { signal } = context;
   let client: RegistryClient | undefined;
-  /** By the digests of their manifests. */
-  const resolved = new Map<string, Image>();
+  let kept: Promise<KeptImages> | undefined;
+  /** By repository and digest: of use where nothing can be kept. */
+  const resolved = new Map<string, ResolvedImage>();
 
   const connect = async (): Promise<RegistryClient> => {
     const { createRegistryClient } = await import("@polaris-cvm/images/registry/registry-client.ts");
@@ -39,39 +41,73 @@ export function openImageRegistry(context: CommandContext): ImageRegistry {
     return client;
   };
 
-  const resolve = async (reference: ImageReference): Promise<ResolvedImage> => {
+  /** Tells that a registry is asked, before the first time that it is. */
+  const askFor = async (reference: ImageReference): Promise<ImageReader> => {
     const { formatImageReference } = await import("@polaris-cvm/images/image-reference.ts");
+    let isTold = false;
+    return {
+      async readManifest(of, readSignal) {
+        const connected = await connect();
+        if (!isTold) context.note(`asking ${reference.registry} for ${formatImageReference(reference)}`);
+        isTold = true;
+        return await connected.readManifest(of, readSignal);
+      },
+      async *readBlob(repository, blob, readSignal) {
+        yield* (await connect()).readBlob(repository, blob, readSignal);
+      },
+    };
+  };
+
+  const resolve = async (reference: ImageReference): Promise<ResolvedImage> => {
     const { resolveImage } = await import("@polaris-cvm/images/resolve-image.ts");
-    const connected = await connect();
-    context.note(`asking ${reference.registry} for ${formatImageReference(reference)}`);
-    const found = await resolveImage(reference, connected, signal);
-    resolved.set(found.platformDigest, found.image);
+    const { createKeepingReader } = await import("@polaris-cvm/images/kept-reader.ts");
+    const reader = createKeepingReader(await (kept ??= openKept()), await askFor(reference));
+    const found = await resolveImage(reference, reader, signal);
+    resolved.set(nameOf(reference, found.digest), found);
     return found;
   };
 
-  const openPinned = async ({ reference, platformDigest, platformMediaType }: ImagePin): Promise<Image> => {
+  const readPinned = async ({ reference, digest }: ImagePin): Promise<ResolvedImage> => {
     const { parseImageReference } = await import("@polaris-cvm/images/image-reference.ts");
-    const kept = await openKept();
-    const named = { ...parseImageReference(reference), digest: platformDigest };
-    const openLayer: Image["openBlob"] = async function* (blob, blobSignal) {
-      yield* (await connect()).readBlob(named, blob, blobSignal);
-    };
-    const found = await kept.find({ digest: platformDigest, mediaType: platformMediaType }, openLayer);
-    if (found !== undefined) return found;
-    const image = resolved.get(platformDigest) ?? (await resolve(named)).image;
-    await kept.keep(image, signal);
-    return image;
+    const { resolveImage } = await import("@polaris-cvm/images/resolve-image.ts");
+    const { createKeptReader } = await import("@polaris-cvm/images/kept-reader.ts");
+    const named = { ...parseImageReference(reference), digest };
+    const known = resolved.get(nameOf(named, digest));
+    if (known !== undefined) return known;
+    const reader = createKeptReader(await (kept ??= openKept()), await askFor(named));
+    const found = await resolveImage(named, reader, signal);
+    resolved.set(nameOf(named, digest), found);
+    return found;
+  };
+
+  const findPinned = async ({ reference, digest }: ImagePin): Promise<ResolvedImage | undefined> => {
+    const { parseImageReference } = await import("@polaris-cvm/images/image-reference.ts");
+    const { resolveImage } = await import("@polaris-cvm/images/resolve-image.ts");
+    const { createKeptReader, NO_REGISTRY } = await import("@polaris-cvm/images/kept-reader.ts");
+    const reader = createKeptReader(await (kept ??= openKept()), NO_REGISTRY);
+    try {
+      return await resolveImage({ ...parseImageReference(reference), digest }, reader, signal);
+    } catch (error) {
+      if (isPolarisError(error) && error.code === "IMAGE_NOT_FOUND") return undefined;
+      throw error;
+    }
   };
 
   return {
     connect,
     resolve,
-    openPinned,
+    readPinned,
+    findPinned,
     signal,
     [Symbol.asyncDispose]: async () => {
       await client?.close();
     },
   };
+}
+
+/** As whoever pulls it would call it. */
+function nameOf({ registry, repository }: RepositoryName, digest: string): string {
+  return `${registry}/${repository}@${digest}`;
 }
 
 /** Where nothing can be kept, nothing is found either, and registries are asked each time. */

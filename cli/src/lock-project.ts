@@ -3,20 +3,34 @@ import type { LockedStack } from "@polaris-cvm/stacks/lock-stack.ts";
 import type { Project } from "@polaris-cvm/stacks/project.ts";
 import { confirm } from "./ask.ts";
 import { openImageRegistry } from "./image-registry.ts";
+import type { ImageRegistry } from "./image-registry.ts";
 import { escapeControls } from "./print.ts";
 import type { CommandContext } from "./run-command.ts";
 
 /**
- * What polaris.lock says for a deploy. Images that are not in the lock are refused; a person is shown what they are now,
- * workload and proxy together, and is offered to have that locked.
+ * What polaris.lock says for a deploy or preview, with its images held against their own bytes. Images that are not in the
+ * lock are refused; a person is shown what they are now, workload and proxy together, and is offered to have that locked.
  *
  * @param options.frozen  the lock has to be complete as it is: nobody is offered anything
- * @throws {PolarisError} IMAGE_NOT_LOCKED, LOCK_FILE_STALE; CANCELLED if the person says no
+ * @throws {PolarisError} IMAGE_NOT_LOCKED, LOCK_FILE_STALE, IMAGE_DIGEST_MISMATCH; what a registry answers that has to be
+ *   asked; CANCELLED if the person says no
  */
 export async function lockProject(
   context: CommandContext,
   project: Project,
-  { frozen }: { readonly frozen: boolean },
+  options: { readonly frozen: boolean },
+): Promise<LockedStack> {
+  const { confirmImages } = await import("@polaris-cvm/stacks/lock-stack.ts");
+  await using registry = openImageRegistry(context);
+  const locked = await lockOrOffer(context, project, { ...options, registry });
+  await confirmImages(locked, registry);
+  return locked;
+}
+
+async function lockOrOffer(
+  context: CommandContext,
+  project: Project,
+  { frozen, registry }: { readonly frozen: boolean; readonly registry: ImageRegistry },
 ): Promise<LockedStack> {
   const { lockStack } = await import("@polaris-cvm/stacks/lock-stack.ts");
   const { saveLock } = await import("@polaris-cvm/stacks/write-lock.ts");
@@ -27,7 +41,6 @@ export async function lockProject(
       throw error;
     context.note(escapeControls(error.message));
   }
-  await using registry = openImageRegistry(context);
   const locked = await lockStack(project, { frozen, images: registry });
   for (const line of describeImages(locked)) context.note(escapeControls(line));
   await confirm(context, "Lock it as that?");

@@ -37,11 +37,12 @@ export async function openBase(
   }
   const { formatImageReference, parseImageReference } =
     await import("@polaris-cvm/images/image-reference.ts");
+  const { openBasePin } = await import("@polaris-cvm/stacks/lock-file/confirmed-image.ts");
   const { reference: wanted, pin } =
     base === undefined ? await readProject(context) : { reference: base, pin: undefined };
   const reference = parseImageReference(wanted);
   const image =
-    pin === undefined ? (await registry.resolve(reference)).image : await registry.openPinned(pin);
+    pin === undefined ? (await registry.resolve(reference)).image : await openBasePin(pin, registry);
   const name = formatImageReference(reference);
   context.note(`base ${name} is ${image.manifest.digest}`);
   return { image, name, repository: { registry: reference.registry, repository: reference.repository } };

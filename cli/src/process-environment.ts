@@ -1,6 +1,6 @@
 /* oxlint-disable node/no-process-env -- the one place of the command line that reads the environment */
 import { homedir } from "node:os";
-import { join } from "node:path";
+import { isAbsolute, join } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 
 /** The environment of this process, read once; everybody else gets what they need as an argument. */
@@ -62,9 +62,13 @@ function pickVariables(names: readonly string[]): Record<string, string> {
   );
 }
 
-/** A folder of this user's own for what can be had again, beside the compile cache of bin/polaris.js. */
+/**
+ * A folder of this user's own for what can be had again, beside the compile cache of bin/polaris.js. A relative
+ * XDG_CACHE_HOME does not count (XDG base directory specification): it would be a folder of whatever project this is.
+ */
 export function cacheFolder(name: string): string {
-  return join(processEnvironment["XDG_CACHE_HOME"] || join(homedir(), ".cache"), "polaris", name);
+  const named = processEnvironment["XDG_CACHE_HOME"] ?? "";
+  return join(isAbsolute(named) ? named : join(homedir(), ".cache"), "polaris", name);
 }
 
 /**

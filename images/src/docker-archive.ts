@@ -11,11 +11,20 @@ import { ARCHIVE_END, MAX_ARCHIVE_NUMBER, formatFileHead, formatFolder, paddingO
 import { LAYOUT_MARKER, blobPath, formatLayoutIndex } from "./layout.ts";
 import { writeAside, writeNewFile } from "./written-aside.ts";
 
+export interface DockerArchiveOptions {
+  readonly names: readonly string[];
+  readonly signal: AbortSignal;
+  readonly durable?: boolean;
+  readonly beforePlaced?: () => Promise<void>;
+}
+
 /**
  * Writes an image as an archive, in place of whatever file is there. It is written under another name and,
  * once all of it is on the disk, renamed.
  *
  * @param options.names  what the image is called after it was loaded, such as `polaris-proxy:0.1.0`; may be empty
+ * @param options.durable  wait until it is on the disk (default); for an archive that goes again at once there is no need
+ * @param options.beforePlaced  called when all of it is written and the file that it replaces is still there
  * @throws {PolarisError} IMAGE_TOO_LARGE for a blob of 8 GiB or more, before anything is written
  * @throws {PolarisError} STATE_UNWRITABLE naming the path
  * @throws {PolarisError} IMAGE_DIGEST_MISMATCH if the image's own bytes are wrong; nothing is left then
@@ -23,13 +32,17 @@ import { writeAside, writeNewFile } from "./written-aside.ts";
 export async function writeDockerArchive(
   image: Image,
   file: string,
-  { names, signal }: { readonly names: readonly string[]; readonly signal: AbortSignal },
+  { names, signal, durable = true, beforePlaced }: DockerArchiveOptions,
 ): Promise<void> {
   requireArchivable(image);
   await writeAside(
     file,
-    (temporary) => writeNewFile(temporary, formatArchive(image, names, signal), { signal }),
-    (temporary) => rename(temporary, file),
+    (temporary) => writeNewFile(temporary, formatArchive(image, names, signal), { durable, signal }),
+    async (temporary) => {
+      await beforePlaced?.();
+      await rename(temporary, file);
+    },
+    { durable },
   );
 }
 

@@ -56,12 +56,19 @@ export function formatLayoutIndex(
   return JSON.stringify({ schemaVersion: 2, mediaType: OCI_INDEX, manifests: [entry] });
 }
 
+export interface LayoutOptions {
+  readonly tag?: string;
+  readonly signal: AbortSignal;
+  readonly beforePlaced?: () => Promise<void>;
+}
+
 /**
  * Writes an image as a layout. It is written under another name and, once all of it is on the disk, renamed, so that a
  * folder of this name is whole, also after a power failure.
  * A layout of one image that is there already is replaced: between two renames there is none.
  *
  * @param options.tag  name of the image in the layout
+ * @param options.beforePlaced  called when all of it is written and the layout that it replaces is still there
  * @throws {PolarisError} STATE_UNWRITABLE naming the path, also if there is a folder with anything that is not of a layout
  *   of one image, or a file
  * @throws {PolarisError} IMAGE_DIGEST_MISMATCH if the image's own bytes are wrong; nothing is left then
@@ -69,7 +76,7 @@ export function formatLayoutIndex(
 export async function writeLayout(
   image: Image,
   directory: string,
-  { tag, signal }: { readonly tag?: string; readonly signal: AbortSignal },
+  { tag, signal, beforePlaced }: LayoutOptions,
 ): Promise<void> {
   await writeAside(
     directory,
@@ -88,6 +95,7 @@ export async function writeLayout(
     async (temporary) => {
       // To write has taken its time, and somebody may have put something there since.
       await refuseOtherFolder(directory, signal);
+      await beforePlaced?.();
       await replaceFolder(temporary, directory);
     },
   );

@@ -122,6 +122,10 @@ export function isManifestType(mediaType: string): boolean {
   return mediaType === OCI_MANIFEST || mediaType === DOCKER_MANIFEST;
 }
 
+export function isConfigType(mediaType: string): boolean {
+  return mediaType === OCI_CONFIG || mediaType === DOCKER_CONFIG;
+}
+
 /**
  * @param mediaType  what it was announced as, by a header or a descriptor
  * @throws {PolarisError} IMAGE_INVALID, also if it calls itself something else
@@ -164,7 +168,7 @@ function requireAnnounced<T extends { readonly mediaType?: string }>(
  * @throws {PolarisError} IMAGE_INVALID
  */
 export function requireRunnable(of: Manifest): void {
-  if (of.config.mediaType !== OCI_CONFIG && of.config.mediaType !== DOCKER_CONFIG) {
+  if (!isConfigType(of.config.mediaType)) {
     const kind = of.artifactType ?? of.config.mediaType;
     throw new PolarisError(
       "IMAGE_INVALID",

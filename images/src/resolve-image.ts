@@ -8,6 +8,9 @@ import { findPlatform, PLATFORM } from "./platform.ts";
 import { readImageConfig } from "./read-image-config.ts";
 import type { RegistryClient } from "./registry/registry-client.ts";
 
+/** As much of a registry as finding out about an image takes. */
+export type ImageReader = Pick<RegistryClient, "readManifest" | "readBlob">;
+
 /** What a reference names in its registry now. */
 export interface ResolvedImage {
   /** Canonical, with the tag and the digest as they were asked for. */
@@ -31,7 +34,7 @@ export interface ResolvedImage {
  */
 export async function resolveImage(
   reference: ImageReference,
-  registry: RegistryClient,
+  registry: ImageReader,
   signal: AbortSignal,
 ): Promise<ResolvedImage> {
   const name = formatImageReference(reference);
@@ -59,7 +62,7 @@ export async function resolveImage(
 async function choosePlatform(
   named: ManifestBytes,
   reference: ImageReference,
-  registry: RegistryClient,
+  registry: ImageReader,
   signal: AbortSignal,
 ): Promise<ManifestBytes> {
   if (isManifestType(named.mediaType)) return named;

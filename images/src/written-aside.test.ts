@@ -102,6 +102,9 @@ test("what need not survive a power failure waits for no disk", { skip: linuxOnl
   const write = (temporary: string): Promise<void> => writeNewFile(temporary, "x", { durable: false });
   await writeAside(file, write, (temporary) => rename(temporary, file), { durable: false });
   assert.ok(existsSync(file));
+  const archive = join(folder, "image.tar");
+  await writeDockerArchive(createSmallBase(), archive, { names: [], durable: false, signal });
+  assert.ok(existsSync(archive));
   assert.deepEqual(synced, []);
 });
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
 import { once } from "node:events";
-import { link, lstat, mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
+import { chmod, link, lstat, mkdir, mkdtemp, rename, rm, symlink, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -27,10 +27,18 @@ async function makeFolder(context: TestContext): Promise<string> {
 
 /** A folder that is a mount of its own, on the disk where it was: as engines give folders to containers. */
 async function mountFolder(context: TestContext, name = "given"): Promise<string> {
+  return await mountOn(context, name, (folder) => ["--bind", folder, folder]);
+}
+
+async function mountOn(
+  context: TestContext,
+  name: string,
+  what: (folder: string) => readonly string[],
+): Promise<string> {
   const parent = await mkdtemp(join(tmpdir(), "polaris-mounted-"));
   const folder = join(parent, name);
   await mkdir(folder);
-  await run("mount", ["--bind", folder, folder]);
+  await run("mount", what(folder));
   context.after(async () => {
     await run("umount", ["--lazy", folder]);
     await rm(parent, { recursive: true, force: true });
@@ -45,6 +53,22 @@ test("a mounted folder may be open to others, whatever its name", { skip }, asyn
     await assert.rejects(lstat(join(folder, "api.sock")), { code: "ENOENT" });
   }
 });
+
+test(
+  "an empty tmpfs is refused if it is one for everybody, as /dev/shm and /tmp are",
+  { skip },
+  async (context) => {
+    const folder = await mountOn(context, "tmpfs", (place) => ["-t", "tmpfs", "tmpfs", place]);
+    assert.equal((await lstat(folder)).mode & 0o7777, 0o1777);
+    await assert.rejects(claimMountedSocket(join(folder, "api.sock")), {
+      code: "PROXY_ENVIRONMENT_INVALID",
+      message: `${folder} is for everybody (it has the sticky bit), expected a folder that proxy and workload have and nobody else`,
+    });
+    // As Kubernetes gives an emptyDir to the containers of one pod.
+    await chmod(folder, 0o777);
+    await claimMountedSocket(join(folder, "api.sock"));
+  },
+);
 
 test("a folder that is no mount is refused, be it private, missing, below a mount or a link to one", async (context) => {
   const folder = await makeFolder(context);

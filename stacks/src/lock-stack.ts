@@ -6,17 +6,25 @@ import { selectWorkload } from "./config/select-workload.ts";
 import { comparePins, compareStackLock } from "./lock-file/compare.ts";
 import type { LockChange } from "./lock-file/compare.ts";
 import { createStackLock, updateStackLock } from "./lock-file/create.ts";
+import { BASE_PIN, confirmWorkload, openBasePin } from "./lock-file/confirmed-image.ts";
+import type { PinnedImages } from "./lock-file/confirmed-image.ts";
 import { loadLockFile } from "./lock-file/file.ts";
 import type { ProxyParts } from "./lock-file/locked-proxy.ts";
 import type { ImagePin, LockedProcess, StackIdentity, StackLock } from "./lock-file/schema.ts";
 import {
   areAllLocked,
-  BASE_PIN,
   completeImages,
   findLockedImages,
   listUnlocked,
+  rereadImages,
 } from "./lock-file/stack-images.ts";
-import type { ImageSource, LockContent, LockedImages, WantedImages } from "./lock-file/stack-images.ts";
+import type {
+  ImageSource,
+  KeptSource,
+  LockContent,
+  LockedImages,
+  WantedImages,
+} from "./lock-file/stack-images.ts";
 import { hashWorkloadFiles } from "./lock-file/workload-files.ts";
 import { planKeyPolicy } from "./plan.ts";
 import type { Project } from "./project.ts";
@@ -24,7 +32,7 @@ import type { Project } from "./project.ts";
 /** What polaris.lock says, or would say, for a stack. */
 export interface LockedStack {
   readonly stackLock: StackLock;
-  /** Pins that are not as they were. */
+  /** What this stack has been compared with: whoever saves it looks whether somebody has moved them meanwhile. */
   readonly pins: Readonly<Record<string, ImagePin>>;
   /** What the proxy's image is made of; undefined where workload and proxy are programs. */
   readonly proxyParts: ProxyParts | undefined;
@@ -39,13 +47,13 @@ export interface LockOptions {
   readonly frozen: boolean;
   /** Absent: nobody is asked, and an image that is not locked is IMAGE_NOT_LOCKED. */
   readonly images?: ImageSource;
-  /** Asks also for images that are locked: tags may name other ones now. */
+  /** Asks also for the tags of images that are locked: they may name other ones now. */
   readonly update?: boolean;
 }
 
 /**
- * Compares polaris.lock with what the configuration, the workload's files, this installation and, for images that are not
- * locked, a registry say now. Writes nothing.
+ * Compares polaris.lock with what the configuration, the workload's files, this installation and, with an image source, the
+ * images say now. Without one, images are taken as they are locked: see {@link confirmImages}. Writes nothing.
  *
  * @throws {PolarisError} LOCK_FILE_STALE, IMAGE_NOT_LOCKED, and what the image source throws
  */
@@ -65,14 +73,34 @@ export async function lockStack(project: Project, options: LockOptions): Promise
   return locked;
 }
 
-/** What `polaris lock` would change, as far as that is known without asking a registry. Writes nothing. */
-export async function checkLock(project: Project): Promise<readonly LockChange[]> {
+/**
+ * Holds the images of a stack against their bytes. Has to come before any of them is used: a plan takes the workload's
+ * command from the lock.
+ *
+ * @throws {PolarisError} IMAGE_DIGEST_MISMATCH naming the fields that the bytes do not say; as of `readPinned`
+ */
+export async function confirmImages(
+  { stackLock: { workload }, proxyParts }: LockedStack,
+  source: PinnedImages,
+): Promise<void> {
+  if (workload.kind === "image") await confirmWorkload(workload, source);
+  if (proxyParts !== undefined) await openBasePin(proxyParts.base, source);
+}
+
+/**
+ * What `polaris lock` would change, as far as that is known without asking a registry. Writes nothing.
+ *
+ * @param kept  where images are looked for; absent: only what the lock says is compared
+ * @throws {PolarisError} of what is kept and is no image that can be run
+ */
+export async function checkLock(project: Project, kept?: KeptSource): Promise<readonly LockChange[]> {
   const before = await loadContent(project);
   const wanted = await wantImages(project);
   if (wanted === undefined) return (await compareProcess(project, before)).changes;
   const images = findLockedImages(wanted, before);
   if (!areAllLocked(images)) return listUnlocked(wanted, before);
-  return compareImages(project, before, wanted, images).changes;
+  const now = kept === undefined ? images : await rereadImages(wanted, images, kept);
+  return compareImages(project, before, wanted, now).changes;
 }
 
 async function loadContent({ config, stack, lockPath }: Project): Promise<LockContent> {
@@ -147,13 +175,12 @@ function compareImages(
   const named = before.stackLock ?? drawStackLock(project);
   const { condition } = planKeyPolicy(named);
   const stackLock = updateStackLock(named, { workload, proxy, condition });
-  const pinChanges = comparePins(before.pins, pins);
   return {
     stackLock,
-    pins: pinChanges.length === 0 ? {} : pins,
+    pins,
     proxyParts: { base, layer },
     before,
-    changes: [...compareStackLock(before.stackLock, stackLock), ...pinChanges],
+    changes: [...compareStackLock(before.stackLock, stackLock), ...comparePins(before.pins, pins)],
   };
 }
 

@@ -10,19 +10,14 @@ import { acquireStackLock } from "./local/stack-lock.ts";
 import type { LocatedStack, Project } from "./project.ts";
 
 /**
- * Writes a stack into polaris.lock; with `deployed`, also what only the control plane knows of the deployment. Other stacks
- * stay as they are in the file by now: two stacks may be deployed at once.
+ * Writes a stack into polaris.lock. Other stacks stay as they are in the file by now: two stacks may be deployed at once.
  *
  * @throws {PolarisError} LOCK_FILE_STALE if another command has written something else of this stack, or of these pins, since
  *   the lock was read
  */
-export async function saveLock(
-  project: Project,
-  locked: LockedStack,
-  deployed?: DeployedStack,
-): Promise<LockFile> {
+export async function saveLock(project: Project, locked: LockedStack): Promise<void> {
   const { stackLock, pins, before } = locked;
-  return changeLockFile(project, (current): LockFile => {
+  await changeLockFile(project, (current): LockFile => {
     requireUntouched(project, current?.stacks[project.stack], before.stackLock, stackLock);
     for (const [name, pin] of Object.entries(pins)) {
       requireUntouched(project, current?.pins?.[name], before.pins[name], pin);
@@ -31,10 +26,40 @@ export async function saveLock(
       version: 1,
       name: project.config.name,
       stacks: { ...current?.stacks, [project.stack]: stackLock },
-      deployed: { ...current?.deployed, ...(deployed === undefined ? {} : { [project.stack]: deployed }) },
+      deployed: { ...current?.deployed },
       ...mergePins(current, pins),
     };
   });
+}
+
+/**
+ * Writes down what the control plane said of a deployment. It runs by now, so that nothing is refused here: if another
+ * command has locked something newer meanwhile, that stays, and the lock is ahead of what runs. Only an entry that is gone
+ * comes back: without its names nobody finds or verifies the stack.
+ *
+ * @param locked  as it was deployed, and written by {@link saveLock} before
+ * @returns what to verify the deployment against: the stack as it was deployed, whatever the file says by now
+ * @throws {PolarisError} LOCK_FILE_CORRUPT if the file cannot be read any more, and what writing it throws
+ */
+export async function recordDeployment(
+  project: Project,
+  { stackLock }: LockedStack,
+  deployed: DeployedStack,
+): Promise<LockFile> {
+  const { stack } = project;
+  const ofDeployment: LockFile = {
+    version: 1,
+    name: project.config.name,
+    stacks: { [stack]: stackLock },
+    deployed: { [stack]: deployed },
+  };
+  await changeLockFile(project, (current) => ({
+    ...ofDeployment,
+    ...current,
+    stacks: { ...ofDeployment.stacks, ...current?.stacks },
+    deployed: { ...current?.deployed, ...ofDeployment.deployed },
+  }));
+  return ofDeployment;
 }
 
 /** What two commands write alike at once is no conflict: two deploys of one stack say the same. */

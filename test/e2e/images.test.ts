@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { existsSync } from "node:fs";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { existsSync, watch } from "node:fs";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, before, test } from "node:test";
@@ -137,18 +137,14 @@ test("another reference in polaris.yaml is not what is locked", { skip }, async 
 });
 
 test(
-  "a person who deploys an image that is not in the lock is offered to lock it",
+  "a person who deploys or previews an image that is not in the lock is offered to lock it",
   { skip: skip || NO_TERMINAL },
   async (context) => {
     const reference = `${registry.host}/shop/offered:1`;
     const digest = await push(imageOf("one"), reference);
     const project = await createProject(context, reference);
-    const previewed = await startInTerminal(["preview"], project.dir).finished;
-    assert.deepEqual(
-      [previewed.exitCode, existsSync(join(project.dir, "polaris.lock"))],
-      [5, false],
-      previewed.text,
-    );
+    const unasked = await startInTerminal(["preview", "--non-interactive"], project.dir).finished;
+    assert.equal(unasked.exitCode, 5, unasked.text);
     const base = `${registry.host}/${BASE}, which the proxy stands on, is ${createSmallBase().manifest.digest}`;
     const proxy = "the image of the proxy \\(polaris 0\\.1\\.0\\) is sha256:";
     const shown = new RegExp(
@@ -156,18 +152,22 @@ test(
       "s",
     );
     const env = { DOCKER_HOST: "unix:///nonexistent.sock" };
-    const declined = startInTerminal(["deploy"], project.dir, env);
-    await declined.screen(shown);
-    declined.type(`n${ENTER}`);
-    assert.equal((await declined.finished).exitCode, 8);
-    assert.ok(!existsSync(join(project.dir, "polaris.lock")));
-    const session = startInTerminal(["deploy"], project.dir, env);
-    await session.screen(shown);
-    session.type(`y${ENTER}`);
-    await session.finished;
-    const { stacks, pins } = await readLock(project);
-    assert.equal(stacks.default.workload.digest, digest);
-    assert.equal(stacks.default.proxy.base, pins.base.platformDigest);
+    const path = join(project.dir, "polaris.lock");
+    for (const command of ["preview", "deploy"]) {
+      const declined = startInTerminal([command], project.dir, env);
+      await declined.screen(shown);
+      declined.type(`n${ENTER}`);
+      assert.equal((await declined.finished).exitCode, 8);
+      assert.ok(!existsSync(path));
+      const session = startInTerminal([command], project.dir, env);
+      await session.screen(shown);
+      session.type(`y${ENTER}`);
+      await session.finished;
+      const { stacks, pins } = await readLock(project);
+      assert.equal(stacks.default.workload.digest, digest);
+      assert.equal(stacks.default.proxy.base, pins.base.platformDigest);
+      if (command === "preview") await rm(path);
+    }
     // What was locked is complete: only the engine is missing now.
     for (const args of [["deploy", "--yes", "--locked"], ["preview"]]) {
       assert.equal((await project.json(args, env)).error?.code, "CONTAINER_ENGINE_UNAVAILABLE");
@@ -244,7 +244,88 @@ test("a base that was opened is not asked for again, unless what was kept of it 
   for (const name of await readdir(kept)) await writeFile(join(kept, name), "damaged");
   assert.ok((await requestsOf("image", "build")) > 0);
   assert.equal(await requestsOf("image", "build"), 0);
+  assert.ok((await requestsOf("lock")) > 0, "the workload is looked at too");
   assert.equal(await requestsOf("lock"), 0);
+});
+
+test("a lock that a hand has changed is refused before anything runs, with its registry or without", async (context) => {
+  const asked = await MemoryRegistry.start();
+  context.after(() => asked[Symbol.asyncDispose]());
+  await push(createSmallBase(), `${asked.host}/${BASE}`);
+  const app = `${asked.host}/shop/app`;
+  const evil = await push(imageOf("evil"), `${app}:evil`);
+  // The workload is an index, which polaris.yaml pins by its digest.
+  const image = imageOf("one");
+  await push(image, `${app}:one`);
+  const { digest: platformDigest, mediaType, bytes } = image.manifest;
+  const platform = { os: "linux", architecture: "amd64" };
+  const manifests = [{ mediaType, digest: platformDigest, size: bytes.length, platform }];
+  const indexType = "application/vnd.oci.image.index.v1+json";
+  const index = asked.addManifest("shop/app", { schemaVersion: 2, manifests }, indexType);
+  const project = await createProject(context, `${app}@${index.digest}`);
+  const env = { XDG_CACHE_HOME: join(project.dir, "cache"), DOCKER_HOST: "unix:///nonexistent.sock" };
+  assert.equal((await project.json(["lock"], env)).error, null);
+
+  const path = join(project.dir, "polaris.lock");
+  const original = await readFile(path, "utf8");
+  const forgeries = [
+    ["workload.platformDigest", original.replaceAll(platformDigest, evil)],
+    ["workload.config.env", original.replace('"VARIANT=one"', '"LD_PRELOAD=/evil.so"')],
+  ] as const;
+  const elsewhere = { ...env, XDG_CACHE_HOME: join(project.dir, "empty") };
+  for (const [field, forged] of forgeries) {
+    await writeFile(path, forged);
+    for (const args of [["preview"], ["deploy", "--yes"], ["deploy", "--yes", "--locked"]]) {
+      const { error } = await project.json(args, args.includes("--locked") ? elsewhere : env);
+      assert.equal(error?.code, "IMAGE_DIGEST_MISMATCH", JSON.stringify(error));
+      assert.ok(error.message.endsWith(`is not as polaris.lock says: ${field}`), error.message);
+    }
+    await rm(elsewhere.XDG_CACHE_HOME, { recursive: true });
+    const before = asked.requests.length;
+    const told = await project.run(["lock", "--check"], env);
+    assert.equal(told.exitCode, 7);
+    assert.ok(told.stdout.startsWith(`~ ${field}: `), told.stdout);
+    assert.match(told.stdout, /because the lock was changed by hand/);
+    // Where nothing is kept, there is nothing to compare with.
+    assert.equal((await project.json(["lock", "--check"], elsewhere)).error, null);
+    assert.equal(asked.requests.length, before);
+    assert.match((await project.run(["lock"], env)).stdout, /because the lock was changed by hand/);
+    assert.equal(await readFile(path, "utf8"), original);
+  }
+  assert.equal((await project.json(["preview"], env)).error?.code, "CONTAINER_ENGINE_UNAVAILABLE");
+});
+
+test("a base whose pin a hand has changed is not built on", async (context) => {
+  const asked = await MemoryRegistry.start();
+  context.after(() => asked[Symbol.asyncDispose]());
+  await push(createSmallBase(), `${asked.host}/${BASE}`);
+  await push(imageOf("one"), `${asked.host}/shop/app:1`);
+  const project = await createProject(context, `${asked.host}/shop/app:1`);
+  const env = { XDG_CACHE_HOME: join(project.dir, "cache") };
+  assert.equal((await project.json(["lock"], env)).error, null);
+  const lock = await readLock(project);
+  // OCI's manifest, called Docker's: what the schema alone lets through.
+  const type = "application/vnd.docker.distribution.manifest.v2+json";
+  Object.assign(lock.pins.base, { mediaType: type, platformMediaType: type });
+  await writeFile(join(project.dir, "polaris.lock"), `${JSON.stringify(lock, null, 2)}\n`);
+  for (const args of [["image", "build"], ["preview"]]) {
+    const { error } = await project.json(args, env);
+    assert.equal(error?.code, "IMAGE_DIGEST_MISMATCH", JSON.stringify(error));
+    assert.match(error.message, /: pins\.base\.mediaType, pins\.base\.platformMediaType$/);
+  }
+});
+
+test("a relative XDG_CACHE_HOME does not count: nothing is kept in the folder of the project", async (context) => {
+  const asked = await MemoryRegistry.start();
+  context.after(() => asked[Symbol.asyncDispose]());
+  await push(createSmallBase(), `${asked.host}/${BASE}`);
+  await push(imageOf("one"), `${asked.host}/shop/app:1`);
+  const project = await createProject(context, `${asked.host}/shop/app:1`);
+  const env = { XDG_CACHE_HOME: "cache", HOME: join(project.dir, "home") };
+  assert.equal((await project.json(["lock"], env)).error, null);
+  assert.ok(!existsSync(join(project.dir, "cache")));
+  const kept = await readdir(join(project.dir, "home/.cache/polaris"));
+  assert.deepEqual(kept.toSorted(), ["compile-cache", "images"]);
 });
 
 test("a push shows the tag only when image and SBOM are there", async (context) => {
@@ -265,6 +346,40 @@ test("an image that cannot be written leaves no SBOM", async () => {
   await rm(join(folder, "taken"));
   assert.deepEqual(await readdir(folder), ["base"]);
 });
+
+for (const [output, writeOld] of [
+  ["layout", (path: string) => writeLayout(imageOf("old"), path, { signal: AbortSignal.timeout(5_000) })],
+  ["docker-archive", (path: string) => writeFile(path, "the old one")],
+] as const) {
+  test(`a ${output} that is replaced never stands beside the SBOM of the old image`, async (context) => {
+    const place = await mkdtemp(join(tmpdir(), "polaris-replaced-"));
+    context.after(() => rm(place, { recursive: true }));
+    const [image, sbom] = [join(place, "image"), join(place, "image.cdx.json")];
+    await writeOld(image);
+    const build = ["image", "build", "--base", "base", "--output", output, "--to", image];
+
+    // An SBOM that cannot be removed, as a folder cannot, keeps the image that is there.
+    const { ino } = await stat(image);
+    await mkdir(sbom);
+    const { error } = await polaris(...build);
+    assert.equal(error?.code, "STATE_UNWRITABLE");
+    assert.ok(error.message.includes(`cannot write ${sbom}: `), error.message);
+    assert.equal((await stat(image)).ino, ino);
+
+    await rm(sbom, { recursive: true });
+    await writeFile(sbom, "the old one");
+    const named: string[] = [];
+    const watcher = watch(place, (event, name) => {
+      if (event === "rename" && name !== null && !name.startsWith(".")) named.push(name);
+    });
+    context.after(() => watcher.close());
+    assert.equal((await polaris(...build)).error, null);
+    assert.notEqual(await readFile(sbom, "utf8"), "the old one");
+    // The folder of the old layout is moved away before the new one comes.
+    const placed = output === "layout" ? ["image", "image"] : ["image"];
+    assert.deepEqual(named, ["image.cdx.json", ...placed, "image.cdx.json"]);
+  });
+}
 
 test("build --push, digest, inspect and sbom tell of one image, and skopeo reads it", { skip }, async () => {
   const reference = `${registry.host}/proxy:1`;

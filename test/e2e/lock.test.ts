@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
+import { existsSync } from "node:fs";
 import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { test } from "node:test";
+import { setTimeout } from "node:timers/promises";
 import type { TestContext } from "node:test";
 import { TestProject } from "../polaris-process.ts";
 
@@ -45,6 +47,30 @@ test("two stacks deployed at once are both in polaris.lock, and both verify", as
   assert.deepEqual(Object.keys(lock.deployed).sort(), ["dev", "other"]);
   assert.equal((await project.run(["verify", "--stack", "dev"])).exitCode, 0);
   assert.equal((await project.run(["verify", "--stack", "other"])).exitCode, 0);
+});
+
+test("a stack is recorded and verified as it was deployed, whatever was locked meanwhile", async (context) => {
+  const project = await createProject(context, ["default"]);
+  const server = await readFile(join(project.dir, "server.js"), "utf8");
+  const lines =
+    'import { existsSync } from "node:fs";\nwhile (!existsSync("go")) await new Promise((resolve) => setTimeout(resolve, 50));\n';
+  await writeFile(join(project.dir, "server.js"), lines + server);
+  const deploying = project.start(["deploy", "--yes"]);
+  // The names are written before what bears them is there.
+  const lockPath = join(project.dir, "polaris.lock");
+  while (!existsSync(lockPath)) await setTimeout(20);
+  await writeFile(join(project.dir, "server.js"), `${lines}${server}// Another version.\n`);
+  assert.equal((await project.json(["lock"])).data.changes[0].field, "workload.files.sha256");
+  await writeFile(join(project.dir, "go"), "");
+  const { exitCode, stderr } = await deploying.finished;
+  assert.equal(exitCode, 0, stderr);
+  const verified = await project.json(["verify"]);
+  assert.equal(verified.error, null);
+  assert.deepEqual(
+    verified.warnings.map(({ code }) => code),
+    ["lock-ahead"],
+  );
+  assert.deepEqual((await project.json(["lock", "--check"])).data.changes, []);
 });
 
 test("two first deploys of one stack at once make one key", async (context) => {

@@ -35,7 +35,7 @@ Images, the proxy's too, run by their digests in polaris.lock: what is not there
 
 async function deploy(context: CommandContext, flags: DeployFlags): Promise<CommandOutcome> {
   const { openProject } = await import("@polaris-cvm/stacks/project.ts");
-  const { saveLock } = await import("@polaris-cvm/stacks/write-lock.ts");
+  const { recordDeployment, saveLock } = await import("@polaris-cvm/stacks/write-lock.ts");
   const { planStack } = await import("@polaris-cvm/stacks/plan.ts");
   const { loadTarget } = await import("@polaris-cvm/stacks/targets.ts");
   const { verifyStack } = await import("@polaris-cvm/stacks/verify.ts");
@@ -78,7 +78,7 @@ async function deploy(context: CommandContext, flags: DeployFlags): Promise<Comm
     onProgress: progress.onPart,
     warn: context.warn,
   });
-  const lockFile = await saveLock(project, locked, deployed);
+  const lockFile = await recordDeployment(project, locked, deployed);
   progress.phase("verifying the endpoint");
   const report = await verifyStack({
     lockFile,

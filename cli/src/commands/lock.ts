@@ -46,8 +46,10 @@ async function lock(context: CommandContext, flags: LockFlags): Promise<CommandO
   const { saveLock } = await import("@polaris-cvm/stacks/write-lock.ts");
   const project = await openProject(context.cwd, flags);
   const outcome = { stack: project.stack, target: project.config.target };
+  const { openImageRegistry } = await import("../image-registry.ts");
+  await using registry = openImageRegistry(context);
   if (flags.check === true) {
-    const changes = await checkLock(project);
+    const changes = await checkLock(project, registry);
     const data = { changes };
     if (changes.length === 0) return { ...outcome, data, text: `${project.lockPath} is up to date` };
     return {
@@ -59,8 +61,6 @@ async function lock(context: CommandContext, flags: LockFlags): Promise<CommandO
       }),
     };
   }
-  const { openImageRegistry } = await import("../image-registry.ts");
-  await using registry = openImageRegistry(context);
   const locked = await lockStack(project, {
     frozen: false,
     update: flags.update === true,

@@ -18,17 +18,17 @@ export function previewCommand(): Command {
 
 async function preview(context: CommandContext, flags: PreviewFlags): Promise<CommandOutcome> {
   const { openProject } = await import("@polaris-cvm/stacks/project.ts");
-  const { lockStack } = await import("@polaris-cvm/stacks/lock-stack.ts");
   const { planStack } = await import("@polaris-cvm/stacks/plan.ts");
   const { loadTarget } = await import("@polaris-cvm/stacks/targets.ts");
   const { resolveSecrets } = await import("@polaris-cvm/stacks/config/secrets.ts");
   const { processEnvironment } = await import("../process-environment.ts");
   const { describeChanges } = await import("../changes.ts");
   const { reportFindings } = await import("../findings.ts");
+  const { lockProject } = await import("../lock-project.ts");
   const { openProxyImages } = await import("../proxy-images.ts");
 
   const project = await openProject(context.cwd, flags);
-  const locked = await lockStack(project, { frozen: false });
+  const locked = await lockProject(context, project, { frozen: false });
   const plan = planStack(project.config, project.stack, locked.stackLock);
   const target = await loadTarget(plan.target);
   const findings = await target.check(plan, project);

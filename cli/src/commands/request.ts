@@ -1,4 +1,3 @@
-import { existsSync } from "node:fs";
 import { Command, InvalidArgumentError, Option } from "commander";
 import { ERROR_CODES, PolarisError } from "@polaris-cvm/sdk/errors";
 import type { ErrorCode } from "@polaris-cvm/sdk/errors";
@@ -50,9 +49,9 @@ async function request(
   method: string,
   path: string,
 ): Promise<CommandOutcome> {
-  const { locateStack, loadExpectationLock } = await import("@polaris-cvm/stacks/project.ts");
+  const { locateStack, loadExpectationLock, loadLock } = await import("@polaris-cvm/stacks/project.ts");
   const { parseEndpoint } = await import("@polaris-cvm/sdk");
-  const { isKnownToBeSimulated } = await import("@polaris-cvm/stacks/verify.ts");
+  const { isKnownToBeSimulated, requireExpectations } = await import("@polaris-cvm/stacks/verify.ts");
   const { createStackClient, createUnverifiedClient } = await import("@polaris-cvm/stacks/stack-client.ts");
   const { readRequestBody, writeResponseBody } = await import("../request-body.ts");
   const { escapeControls, printNote, printResult, printResultBytes, printWarning } =
@@ -75,11 +74,13 @@ async function request(
   // Before anything is sent: as long as one can still press Ctrl-C.
   const warn = (code: string, message: string): void =>
     machine ? context.warn(code, message) : printWarning(message);
-  if (flags.insecureNoVerify === true)
-    warn("insecure", "INSECURE: the key is not verified (--insecure-no-verify)");
   const connect = async (): Promise<ReturnType<typeof createStackClient>> => {
     const lockFile = await loadExpectationLock(location, flags.lock);
-    if (lockFile.deployed[location.stack]?.encryption.requests === "off") {
+    const { deployed } = requireExpectations(lockFile, location.stack);
+    if (flags.insecureNoVerify === true) {
+      warn("insecure", describeInsecurity(isUrl ? path : deployed.endpoint, deployed.tls === "attested"));
+    }
+    if (deployed.encryption.requests === "off") {
       warn("clear-requests", "sent in the clear: this stack's proxy.encryption.requests is off");
     }
     const named = [isUrl ? path : undefined, flags.lock];
@@ -91,8 +92,13 @@ async function request(
       insecureSkipVerification: flags.insecureNoVerify === true,
     });
   };
-  // A proxy that runs alone is in no lock, and there is nothing to verify it against.
-  const isAlone = flags.insecureNoVerify === true && isUrl && !existsSync(flags.lock ?? location.lockPath);
+  // A proxy that runs alone is in no lock, and there is nothing to verify it against. Whoever names a lock means that one.
+  const isAlone =
+    flags.insecureNoVerify === true &&
+    isUrl &&
+    flags.lock === undefined &&
+    (await loadLock(location))?.deployed[location.stack] === undefined;
+  if (isAlone) warn("insecure", describeInsecurity(path, true));
   const client = isAlone ? createUnverifiedClient(path) : await connect();
   const response = await client.fetch(isUrl ? path : `${client.endpoint}${path}`, {
     method,
@@ -129,6 +135,13 @@ async function request(
     data: { status: response.status, headers, bodyBase64: Buffer.from(bytes).toString("base64") },
     ...(error === undefined ? {} : { error }),
   };
+}
+
+/** @param takesAnyTlsKey  also one that no authority vouches for, if there is TLS at all */
+function describeInsecurity(url: string, takesAnyTlsKey: boolean): string {
+  const certificate =
+    takesAnyTlsKey && /^https:/i.test(url) ? ", and any certificate of the endpoint is taken" : "";
+  return `INSECURE: the key is not verified${certificate} (--insecure-no-verify)`;
 }
 
 /** A refusal of the proxy, which it marks with its own code, or with --fail an answer of the workload from 400 on. */

@@ -3,6 +3,7 @@ import { DIGEST } from "../image-reference.ts";
 import { MAX_MANIFEST_BYTES } from "../manifest.ts";
 import type { AuthorizationRequest } from "./authentication.ts";
 import { mismatch } from "../checked-bytes.ts";
+import { parseLinks } from "./link-header.ts";
 import { describeRefusal } from "./refusal.ts";
 import { discardBody, leadTo, readBody } from "./transport.ts";
 import type { RegistryAnswer } from "./transport.ts";
@@ -95,13 +96,14 @@ export function contentTypeOf({ headers, url }: RegistryAnswer, subject: string)
 /**
  * Where the rest of a list is (RFC 8288), if there is more of it.
  *
- * @throws {PolarisError} REGISTRY_FAILED if that is nowhere that we go
+ * @throws {PolarisError} REGISTRY_FAILED if that is nowhere that we go, or cannot be understood: a list that ends too early
+ *   looks like a whole one
  */
-export function nextPage(answer: RegistryAnswer): URL | undefined {
-  const { link } = answer.headers;
-  const header = typeof link === "string" ? link : (link ?? []).join(", ");
-  const next = /<([^<>]*)>\s*;\s*rel="?next"?\s*(?:[;,]|$)/i.exec(header)?.[1];
-  return next === undefined ? undefined : leadTo(answer, next);
+export function nextPage(answer: RegistryAnswer, subject: string): URL | undefined {
+  const links = parseLinks(answer.headers["link"]);
+  if (links === undefined) throw outsideProtocol(answer.url, subject, "a Link that can be read (RFC 8288)");
+  const next = links.find(({ relations }) => relations.includes("next"));
+  return next === undefined ? undefined : leadTo(answer, next.target);
 }
 
 export function outsideProtocol({ host }: URL, subject: string, expected: string): PolarisError {

@@ -6,11 +6,14 @@ import type { Agent, Dispatcher, buildConnector } from "undici";
 export interface OutboundProxy {
   /** With the login for the proxy, if it wants one: for the HTTP client alone, no error and no log may have it. */
   readonly url: URL;
-  /** Hosts to be reached without it, as curl reads NO_PROXY: names with what is below them, `host:port`, `*`. */
+  /** Hosts to be reached without it: names with what is below them, `host:port`, `*`. Unlike for curl and Go, no networks (CIDR). */
   readonly noProxy: string;
 }
 
-/** In this order. All that we ask beyond this machine goes over TLS, so HTTP_PROXY alone means the same. */
+/**
+ * In this order. All that we ask beyond this machine goes over TLS, so HTTP_PROXY alone means the same; for curl and Docker
+ * it is about plain HTTP only.
+ */
 const PROXY_VARIABLES = ["https_proxy", "HTTPS_PROXY", "http_proxy", "HTTP_PROXY"] as const;
 
 /**

@@ -8,14 +8,19 @@ import { OCI_INDEX, OCI_MANIFEST } from "../manifest.ts";
 
 const signal = AbortSignal.timeout(60_000);
 
-test("referrers come page by page", async (t) => {
-  const pages = [0, 1, 2].map((page) => ({ ...DESCRIPTOR, mediaType: OCI_MANIFEST, size: page }));
+/** The next page, as registries say it and as they might. */
+const NEXT: readonly ((page: string) => string)[] = [
+  (page) => `<${page}>; rel="next"`,
+  (page) => `<${page}>; title="more, and <more>"; rel=next`,
+  (page) => `<?page=9>; rel=prev, <${page}>; type="text/plain"; rel="last next"; n=2`,
+];
+
+test("referrers come page by page, wherever the Link header says that it is the next one", async (t) => {
+  const pages = [0, 1, 2, 3].map((page) => ({ ...DESCRIPTOR, mediaType: OCI_MANIFEST, size: page }));
   const server = await startRegistryOf(t, (_request, response, { url }) => {
     const page = Number(new URL(url, "http://x").searchParams.get("page") ?? 0);
-    response.writeHead(200, {
-      "content-type": OCI_INDEX,
-      ...(page < 2 && { link: `<?page=${page + 1}>; rel="next"` }),
-    });
+    const link = NEXT[page]?.(`?page=${page + 1}`);
+    response.writeHead(200, { "content-type": OCI_INDEX, ...(link !== undefined && { link }) });
     response.end(JSON.stringify({ schemaVersion: 2, manifests: [pages[page]] }));
   });
   assert.deepEqual(
@@ -37,6 +42,12 @@ const REFERRER_FAULTS: readonly (readonly [string, AnswerRequest, ErrorCode])[] 
       void response
         .writeHead(200, { link: '<http://192.0.2.1/>; rel="next"' })
         .end('{"schemaVersion":2,"manifests":[]}'),
+    "REGISTRY_FAILED",
+  ],
+  [
+    "a page that nobody can find",
+    (_request, response) =>
+      void response.writeHead(200, { link: '</next>; rel="next' }).end('{"schemaVersion":2,"manifests":[]}'),
     "REGISTRY_FAILED",
   ],
   ["a web page", (_request, response) => void response.end("<html>"), "IMAGE_INVALID"],

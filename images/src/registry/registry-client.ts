@@ -336,7 +336,7 @@ class HttpRegistryClient implements RegistryClient {
       }
       await requireStatus(answer, 200, asked);
       referrers.push(...parseIndex(await readManifestBytes(answer, subject)).manifests);
-      const next = nextPage(answer);
+      const next = nextPage(answer, subject);
       if (next === undefined) return referrers;
       url = next;
     }

@@ -279,7 +279,8 @@ async function destroy(
   const hadHome = existsSync(paths.home);
   const release = await acquireStackLock(paths.stackDir, operation);
   try {
-    const state = await readStateToDestroy(paths);
+    // Destroying goes on without a state: then every engine is asked.
+    const state = await loadStateOrLost(paths);
     await converge({
       stackDir: paths.stackDir,
       desired: "absent",
@@ -299,8 +300,8 @@ async function destroy(
   }
 }
 
-/** Destroying goes on without a state: then every engine is asked. */
-async function readStateToDestroy(paths: StackPaths): Promise<LocalState | "lost"> {
+/** For what goes on without a state, be it gone or damaged. */
+async function loadStateOrLost(paths: StackPaths): Promise<LocalState | "lost"> {
   try {
     return (await loadState(paths)) ?? "lost";
   } catch (error) {
@@ -327,9 +328,15 @@ async function findKey(paths: StackPaths): Promise<KeptKey | undefined> {
   return (await listKeyRings(paths)).length > 0 ? { where: paths.trustDir } : undefined;
 }
 
-/** Of whichever runs, programs or containers. A socket that nobody listens on any more says so itself. */
-function findKeyApi({ keyApiSocket, containers }: StackPaths): string | undefined {
-  return [containers.keyApiSocket, keyApiSocket].find((path) => existsSync(path));
+/**
+ * Of whichever the stack is, programs or containers: the other one's socket may be left from before. One that nobody listens
+ * on any more says so itself.
+ */
+async function findKeyApi(paths: StackPaths): Promise<string | undefined> {
+  const state = await loadStateOrLost(paths);
+  const isContainer = state !== "lost" && state.engine !== undefined;
+  const path = isContainer ? paths.containers.keyApiSocket : paths.keyApiSocket;
+  return existsSync(path) ? path : undefined;
 }
 
 /** With other names in polaris.lock the stack gets another key: that must not happen unnoticed. */

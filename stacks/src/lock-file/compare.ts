@@ -24,10 +24,20 @@ export function comparePins(
 ): LockChange[] {
   return Object.entries(fresh).flatMap(([name, pin]) => {
     const old = before[name];
-    return compareFields(old, pin, `pins.${name}.`).map((change) =>
-      old === undefined ? change : { ...change, reason: explainImage(old, pin) },
-    );
+    return old === undefined
+      ? compareFields(old, pin, `pins.${name}.`)
+      : compareImage(old, pin, `pins.${name}.`);
   });
+}
+
+/**
+ * The same for one image.
+ *
+ * @param prefix  of its fields: `workload.` and the like
+ */
+export function compareImage(before: ImagePin, fresh: ImagePin, prefix: string): LockChange[] {
+  const reason = explainImage(before, fresh);
+  return compareFields(before, fresh, prefix).map((change) => ({ ...change, reason }));
 }
 
 /** What makes the proxy's image what it is, and is known without its base. */
@@ -91,9 +101,11 @@ function explainProxy(before: LockedProxy | undefined, fresh: ProxySources | und
 }
 
 function explainImage(before: ImagePin, fresh: ImagePin): string {
-  return before.reference === fresh.reference
-    ? `${fresh.reference} names another image now`
-    : `${fresh.reference} has taken the place of ${before.reference}`;
+  if (before.reference !== fresh.reference) {
+    return `${fresh.reference} has taken the place of ${before.reference}`;
+  }
+  // What the bytes of a digest say cannot change.
+  return before.digest === fresh.digest ? CHANGED_BY_HAND : `${fresh.reference} names another image now`;
 }
 
 /** Leaves by path; a list is one leaf, as its order is its meaning. */

@@ -1,10 +1,11 @@
 /** The image of the proxy in the lock: what this installation makes on the base that is pinned. */
-import type { Image } from "@polaris-cvm/images/image.ts";
 import type { BuiltImage } from "@polaris-cvm/images/proxy-image.ts";
 import type { ProxyLayer } from "@polaris-cvm/images/proxy-layer.ts";
 import { PolarisError } from "@polaris-cvm/sdk/errors";
 import { compareProxy } from "./compare.ts";
 import type { ProxySources } from "./compare.ts";
+import { CHANGED_LOCK_HINT, openBasePin } from "./confirmed-image.ts";
+import type { PinnedImages } from "./confirmed-image.ts";
 import { factsOf } from "./locked-image.ts";
 import type { ImagePin, LockedProxy } from "./schema.ts";
 
@@ -12,12 +13,6 @@ import type { ImagePin, LockedProxy } from "./schema.ts";
 export interface ProxyParts {
   readonly base: ImagePin;
   readonly layer: ProxyLayer;
-}
-
-/** Where images are found that are pinned. */
-export interface PinnedImages {
-  readonly openPinned: (pin: ImagePin) => Promise<Image>;
-  readonly signal: AbortSignal;
 }
 
 /** What of the proxy's image can be compared without having its base. */
@@ -28,7 +23,7 @@ export function sourcesOf({ base, layer }: ProxyParts): ProxySources {
 /**
  * The lock's entry for the image that the parts make.
  *
- * @throws {PolarisError} as of `openPinned`, and of a base that does not fit
+ * @throws {PolarisError} as of `openBasePin`, and of a base that does not fit
  */
 export async function lockProxy(parts: ProxyParts, source: PinnedImages): Promise<LockedProxy> {
   return await describeProxy(parts, await build(parts, source), source.signal);
@@ -37,7 +32,7 @@ export async function lockProxy(parts: ProxyParts, source: PinnedImages): Promis
 /**
  * Builds the image that the lock has.
  *
- * @throws {PolarisError} IMAGE_DIGEST_MISMATCH if another one comes out; as of `openPinned`
+ * @throws {PolarisError} IMAGE_DIGEST_MISMATCH if another one comes out; as of `openBasePin`
  */
 export async function buildLockedProxy(
   parts: ProxyParts,
@@ -51,16 +46,21 @@ export async function buildLockedProxy(
     "IMAGE_DIGEST_MISMATCH",
     `the proxy's image: expected ${locked.digest} as it is locked, got ${image.manifest.digest}`,
     {
-      hint: "somebody has changed polaris.lock: take it from version control again, or run polaris lock --update and look at the difference",
+      hint: CHANGED_LOCK_HINT,
       details: { changes },
     },
   );
 }
 
-async function build({ base, layer }: ProxyParts, { openPinned, signal }: PinnedImages): Promise<BuiltImage> {
+async function build({ base, layer }: ProxyParts, source: PinnedImages): Promise<BuiltImage> {
   // Loaded where an image is built, and nowhere else: that takes the bundler.
   const { buildProxyImage } = await import("@polaris-cvm/images/proxy-image.ts");
-  return await buildProxyImage({ base: await openPinned(base), baseName: base.reference, layer, signal });
+  return await buildProxyImage({
+    base: await openBasePin(base, source),
+    baseName: base.reference,
+    layer,
+    signal: source.signal,
+  });
 }
 
 async function describeProxy(

@@ -1,16 +1,15 @@
 /** Workload and proxy of a stack as images: what of them the lock has, and asking for the rest. */
 import { parseImageReference } from "@polaris-cvm/images/image-reference.ts";
 import type { ProxyLayer } from "@polaris-cvm/images/proxy-layer.ts";
+import type { ResolvedImage } from "@polaris-cvm/images/resolve-image.ts";
 import { compareProxy } from "./compare.ts";
 import type { LockChange } from "./compare.ts";
+import { BASE_PIN, rewriteImage, rewritePin } from "./confirmed-image.ts";
+import type { PinnedImages } from "./confirmed-image.ts";
 import { canonicalReference, findLockedImage, lockImage, pinImage } from "./locked-image.ts";
 import type { ResolveImage } from "./locked-image.ts";
 import { lockProxy, sourcesOf } from "./locked-proxy.ts";
-import type { PinnedImages } from "./locked-proxy.ts";
 import type { ImagePin, LockedImage, LockedProxy, StackLock } from "./schema.ts";
-
-/** Name of the base's pin. */
-export const BASE_PIN = "base";
 
 /** What a stack is to run. */
 export interface WantedImages {
@@ -39,6 +38,13 @@ export interface LockContent {
 export interface ImageSource extends PinnedImages {
   /** What a reference names now: asks a registry. */
   readonly resolve: ResolveImage;
+}
+
+/** Where no registry is asked. */
+export interface KeptSource {
+  /** As `readPinned`; undefined where not all of it is kept. */
+  readonly findPinned: (pin: ImagePin) => Promise<ResolvedImage | undefined>;
+  readonly signal: AbortSignal;
 }
 
 /** The pin of the base that the configuration names; undefined if there is none, or one of another reference. */
@@ -108,7 +114,8 @@ export function listUnlocked(wanted: WantedImages, { stackLock, pins }: LockCont
 }
 
 /**
- * The entries that are known, and those that an image source gives for the others.
+ * The entries that an image source gives. Those that are known are read by their digests, wherever their tags point by now:
+ * a hand may have changed the rest of them. The proxy is built anew.
  *
  * @throws {PolarisError} what the source throws, and of a base that does not fit
  */
@@ -117,8 +124,45 @@ export async function completeImages(
   known: Partial<LockedImages>,
   source: ImageSource,
 ): Promise<LockedImages> {
-  const workload = known.workload ?? (await lockImage(wanted.workload, source.resolve));
-  const base = known.base ?? pinImage(await source.resolve(parseImageReference(wanted.base)));
-  const proxy = known.proxy ?? (await lockProxy({ base, layer: wanted.layer }, source));
+  const workload =
+    known.workload === undefined
+      ? await lockImage(wanted.workload, source.resolve)
+      : rewriteImage(known.workload, await source.readPinned(known.workload));
+  const base =
+    known.base === undefined
+      ? pinImage(await source.resolve(parseImageReference(wanted.base)))
+      : rewritePin(known.base, await source.readPinned(known.base));
+  const proxy = await lockProxy({ base, layer: wanted.layer }, source);
   return { workload, base, proxy };
+}
+
+/**
+ * The same without a registry: what is not kept is as it is locked.
+ *
+ * @throws {PolarisError} of what is kept and is no image that can be run, and of a base that does not fit
+ */
+export async function rereadImages(
+  { layer }: WantedImages,
+  locked: LockedImages,
+  { findPinned, signal }: KeptSource,
+): Promise<LockedImages> {
+  const workload = await findPinned(locked.workload);
+  const base = await findPinned(locked.base);
+  return {
+    workload: workload === undefined ? locked.workload : rewriteImage(locked.workload, workload),
+    ...(base === undefined
+      ? { base: locked.base, proxy: locked.proxy }
+      : await rebuildProxy(rewritePin(locked.base, base), layer, {
+          readPinned: () => Promise.resolve(base),
+          signal,
+        })),
+  };
+}
+
+async function rebuildProxy(
+  base: ImagePin,
+  layer: ProxyLayer,
+  source: PinnedImages,
+): Promise<Pick<LockedImages, "base" | "proxy">> {
+  return { base, proxy: await lockProxy({ base, layer }, source) };
 }

@@ -46,7 +46,8 @@ export async function loadImage(engine: EngineName, image: Image, signal: AbortS
   const folder = await mkdtemp(join(tmpdir(), "polaris-image-"));
   try {
     const archive = join(folder, "image.tar");
-    await writeDockerArchive(image, archive, { names: [], signal });
+    // Gone in a moment: no layer of it has to wait for the disk.
+    await writeDockerArchive(image, archive, { names: [], durable: false, signal });
     await runEngine(engine, ["load", "--quiet", "--input", archive], {
       timeoutMs: TRANSFER_TIMEOUT_MS,
       signal,
