@@ -1,4 +1,5 @@
 /** The command lines by which Docker makes the two containers, and that which fetches secrets. */
+import { CONTAINER_HARDENING } from "../container-hardening.ts";
 import type { BootInputs } from "./boot-inputs.ts";
 import type { SplitEnvironment } from "./environment-file.ts";
 import { GIVEN, VM, WORKLOAD_HOST } from "./vm-paths.ts";
@@ -12,19 +13,6 @@ export const OUTSIDE = "polaris-outside";
 export const PROXY_CONTAINER = "polaris-proxy";
 export const WORKLOAD_CONTAINER = "polaris-workload";
 export const SECRETS_CONTAINER = "polaris-secrets";
-
-/** Processes and threads of one container: far above what a server needs, far below what the machine has. */
-const MAX_PROCESSES = 4096;
-
-/** The same for every container, and the same as on the local target. */
-const HARDENING = [
-  "--cap-drop",
-  "ALL",
-  "--security-opt",
-  "no-new-privileges",
-  "--pids-limit",
-  String(MAX_PROCESSES),
-];
 
 /** What a container prints goes to the unit that it is attached to; in `cloud`, to files that the logging agent reads. */
 const LOG_OPTIONS: Readonly<Record<BootInputs["logs"], readonly string[]>> = {
@@ -53,7 +41,7 @@ export function createProxy(boot: BootInputs, { others }: SplitEnvironment): str
     "create",
     "--name",
     PROXY_CONTAINER,
-    ...HARDENING,
+    ...CONTAINER_HARDENING,
     ...LOG_OPTIONS[boot.logs],
     "--read-only",
     "--network",
@@ -89,7 +77,7 @@ export function createWorkload(boot: BootInputs, { others }: SplitEnvironment): 
     "create",
     "--name",
     WORKLOAD_CONTAINER,
-    ...HARDENING,
+    ...CONTAINER_HARDENING,
     ...LOG_OPTIONS[boot.logs],
     "--network",
     INSIDE,
@@ -120,7 +108,7 @@ export function runSecretFetcher(boot: BootInputs): string[] {
     "--rm",
     "--name",
     SECRETS_CONTAINER,
-    ...HARDENING,
+    ...CONTAINER_HARDENING,
     "--log-driver",
     "none",
     "--read-only",

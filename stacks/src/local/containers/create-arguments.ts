@@ -1,8 +1,6 @@
+import { CONTAINER_HARDENING } from "@polaris-cvm/images/container-hardening.ts";
 import type { ContainerConfig } from "./container-config.ts";
 import { PART_LABEL, STACK_LABEL } from "./left-containers.ts";
-
-/** Processes and threads of one container: far above what a server needs, far below what this machine has. */
-const MAX_PROCESSES = 4096;
 
 /**
  * The arguments by which an engine creates a container. It gets no privileges, no port that is not named, and is not started
@@ -19,12 +17,7 @@ export function createArguments(config: ContainerConfig): string[] {
     `${STACK_LABEL}=${config.stackId}`,
     "--label",
     `${PART_LABEL}=${config.part}`,
-    "--cap-drop",
-    "ALL",
-    "--security-opt",
-    "no-new-privileges",
-    "--pids-limit",
-    String(MAX_PROCESSES),
+    ...CONTAINER_HARDENING,
     // What it prints is read while it runs, and kept by the part's own log.
     "--log-driver",
     "none",
