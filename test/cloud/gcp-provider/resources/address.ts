@@ -1,11 +1,18 @@
 import type { Cloud } from "../cloud.ts";
-import { isEmpty, lastSegment, omitAbsent, omitEmpty, pickFields, textOf, textsOf } from "../fields.ts";
+import { isEmpty, omitAbsent, omitEmpty, pickFields, textOf, textsOf } from "../fields.ts";
 import { COMPUTE } from "../google-apis.ts";
 import { during } from "../google-error.ts";
 import { DELETION_RULES, LABEL_RULES } from "../property-rules.ts";
-import { labelsToSend, labelsToUpdate, parseId, placeOf, readLabels } from "../resource-type.ts";
+import { labelsToSend, labelsToUpdate, parseId, readLabels } from "../resource-type.ts";
 import type { ResourceType } from "../resource-type.ts";
-import { createCompute, deleteCompute, findCompute, regionLink } from "./compute-resource.ts";
+import {
+  createCompute,
+  deleteCompute,
+  findCompute,
+  regionalPlace,
+  regionLink,
+  regionOf,
+} from "./compute-resource.ts";
 
 const ADDRESS_ID = "projects/{project}/regions/{region}/addresses/{name}";
 
@@ -32,9 +39,7 @@ export const ADDRESS: ResourceType = {
     users: "output list",
   },
   async create(cloud, inputs) {
-    const project = placeOf(cloud, inputs, "project");
-    const region = placeOf(cloud, inputs, "region");
-    const path = `projects/${project}/regions/${region}/addresses`;
+    const { project, region, path } = regionalPlace(cloud, inputs, "addresses");
     const id = `${path}/${textOf(inputs["name"])}`;
     const labels = labelsToSend(cloud, inputs);
     const body = omitEmpty({
@@ -58,7 +63,7 @@ export const ADDRESS: ResourceType = {
       ...pickFields(answer, ["creationTimestamp", "labelFingerprint", "selfLink"]),
       addressId: textOf(answer["id"]),
       users: textsOf(answer["users"]),
-      region: isEmpty(answer["region"]) ? undefined : lastSegment(answer["region"]),
+      region: regionOf(answer),
       ...readLabels(cloud, answer, known),
     });
   },

@@ -1,10 +1,11 @@
 /** What all resources of Compute have in common. */
 import type { Cloud } from "../cloud.ts";
-import { fieldsOf, omitEmpty, textOf } from "../fields.ts";
+import { fieldsOf, isEmpty, lastSegment, omitEmpty, textOf } from "../fields.ts";
 import type { Fields } from "../fields.ts";
 import { COMPUTE } from "../google-apis.ts";
 import { during, isNotFound } from "../google-error.ts";
 import { relativeLink } from "../property-equality.ts";
+import { placeOf } from "../resource-type.ts";
 
 /** A network as bodies have it: relative, with the project. */
 export function networkLink(project: string, network: unknown): string {
@@ -15,6 +16,22 @@ export function networkLink(project: string, network: unknown): string {
 /** A region as the real client writes it into bodies. The `global/` is its own quirk. */
 export function regionLink(project: string, region: string): string {
   return `projects/${project}/global/regions/${region}`;
+}
+
+/** Where a regional resource is made: the path of its collection, and its parts. */
+export function regionalPlace(
+  cloud: Cloud,
+  inputs: Fields,
+  collection: string,
+): { readonly project: string; readonly region: string; readonly path: string } {
+  const project = placeOf(cloud, inputs, "project");
+  const region = placeOf(cloud, inputs, "region");
+  return { project, region, path: `projects/${project}/regions/${region}/${collection}` };
+}
+
+/** The region of an answer by its name; undefined if the answer has none. */
+export function regionOf(answer: Fields): string | undefined {
+  return isEmpty(answer["region"]) ? undefined : lastSegment(answer["region"]);
 }
 
 /** Reads one resource of Compute, undefined for what is gone. */

@@ -1,21 +1,20 @@
 import type { Cloud } from "../cloud.ts";
-import {
-  fieldsOf,
-  isEmpty,
-  lastSegment,
-  listOf,
-  omitAbsent,
-  omitEmpty,
-  pickFields,
-  textOf,
-} from "../fields.ts";
+import { fieldsOf, lastSegment, listOf, omitAbsent, omitEmpty, pickFields, textOf } from "../fields.ts";
 import type { Fields } from "../fields.ts";
 import { COMPUTE } from "../google-apis.ts";
 import { during, isNotFound } from "../google-error.ts";
 import { anyOrder, DELETION_RULES, one } from "../property-rules.ts";
 import { parseId, placeOf } from "../resource-type.ts";
 import type { ResourceType } from "../resource-type.ts";
-import { createCompute, deleteCompute, findCompute, networkLink, regionLink } from "./compute-resource.ts";
+import {
+  createCompute,
+  deleteCompute,
+  findCompute,
+  networkLink,
+  regionalPlace,
+  regionLink,
+  regionOf,
+} from "./compute-resource.ts";
 
 const ROUTER_ID = "projects/{project}/regions/{region}/routers/{name}";
 
@@ -35,9 +34,7 @@ export const ROUTER: ResourceType = {
     selfLink: "output",
   },
   async create(cloud, inputs) {
-    const project = placeOf(cloud, inputs, "project");
-    const region = placeOf(cloud, inputs, "region");
-    const path = `projects/${project}/regions/${region}/routers`;
+    const { project, region, path } = regionalPlace(cloud, inputs, "routers");
     const body = {
       ...pickFields(inputs, ["name", "description"]),
       bgp: null,
@@ -55,7 +52,7 @@ export const ROUTER: ResourceType = {
       project,
       name,
       ...pickFields(answer, ["network", "description", "creationTimestamp", "selfLink"]),
-      region: isEmpty(answer["region"]) ? undefined : lastSegment(answer["region"]),
+      region: regionOf(answer),
     });
   },
   async update(cloud, { id, inputs }) {

@@ -1,8 +1,8 @@
-import { fieldsOf, isEmpty, lastSegment, omitAbsent, omitEmpty, pickFields, textOf } from "../fields.ts";
+import { fieldsOf, omitAbsent, omitEmpty, pickFields, textOf } from "../fields.ts";
 import { COMPUTE } from "../google-apis.ts";
 import { during } from "../google-error.ts";
 import { DELETION_RULES, one } from "../property-rules.ts";
-import { parseId, placeOf } from "../resource-type.ts";
+import { parseId } from "../resource-type.ts";
 import type { ResourceType } from "../resource-type.ts";
 import {
   createCompute,
@@ -10,7 +10,9 @@ import {
   findCompute,
   loggingOf,
   networkLink,
+  regionalPlace,
   regionLink,
+  regionOf,
 } from "./compute-resource.ts";
 
 const SUBNETWORK_ID = "projects/{project}/regions/{region}/subnetworks/{name}";
@@ -37,9 +39,7 @@ export const SUBNETWORK: ResourceType = {
     creationTimestamp: "output",
   },
   async create(cloud, inputs) {
-    const project = placeOf(cloud, inputs, "project");
-    const region = placeOf(cloud, inputs, "region");
-    const path = `projects/${project}/regions/${region}/subnetworks`;
+    const { project, region, path } = regionalPlace(cloud, inputs, "subnetworks");
     const body = {
       ...omitEmpty(pickFields(inputs, ["ipCidrRange", "name", "privateIpGoogleAccess"])),
       ...omitEmpty(pickFields(inputs, ["description", "purpose", "stackType"])),
@@ -60,7 +60,7 @@ export const SUBNETWORK: ResourceType = {
       project,
       name,
       ...pickFields(answer, [...shown, "gatewayAddress", "selfLink", "creationTimestamp"]),
-      region: isEmpty(answer["region"]) ? undefined : lastSegment(answer["region"]),
+      region: regionOf(answer),
       ...(logging["enable"] === true
         ? {
             logConfig: pickFields(logging, ["aggregationInterval", "flowSampling", "metadata", "filterExpr"]),
