@@ -394,11 +394,19 @@ test("a check builds the proxy where its base is kept", async (context) => {
   }
 });
 
-test("two stacks stand on one base: what one has moved, the other is told of", async (context) => {
+/** Two stacks of one project: they stand on one base. */
+async function createTwoStacks(
+  context: TestContext,
+): Promise<{ readonly dev: Project; readonly prod: Project }> {
   const { projectDir } = await createProject(context, IMAGE);
   const lines = `${IMAGE}\nstacks: { dev: {}, prod: {} }`;
   const dev = await rewriteProject(projectDir, lines, "dev");
   const prod = await rewriteProject(projectDir, lines, "prod");
+  return { dev, prod };
+}
+
+test("two stacks stand on one base: what one has moved, the other is told of", async (context) => {
+  const { dev, prod } = await createTwoStacks(context);
   const tags = await Tags.create();
   await lockAndSave(dev, tags);
   assert.deepEqual(
@@ -481,10 +489,7 @@ test("what another command has locked meanwhile is not overwritten, unless it is
 });
 
 test("a pin that another command has written meanwhile is not overwritten", async (context) => {
-  const { projectDir } = await createProject(context, IMAGE);
-  const lines = `${IMAGE}\nstacks: { dev: {}, prod: {} }`;
-  const dev = await rewriteProject(projectDir, lines, "dev");
-  const prod = await rewriteProject(projectDir, lines, "prod");
+  const { dev, prod } = await createTwoStacks(context);
   const tags = await Tags.create();
   const late = await lockStack(dev, { frozen: false, images: tags });
   await tags.point(BASE, "moved");
@@ -495,10 +500,7 @@ test("a pin that another command has written meanwhile is not overwritten", asyn
 });
 
 test("a pin that has moved meanwhile is noticed also by a deploy that changes no pin", async (context) => {
-  const { projectDir } = await createProject(context, IMAGE);
-  const lines = `${IMAGE}\nstacks: { dev: {}, prod: {} }`;
-  const dev = await rewriteProject(projectDir, lines, "dev");
-  const prod = await rewriteProject(projectDir, lines, "prod");
+  const { dev, prod } = await createTwoStacks(context);
   const tags = await Tags.create();
   await lockAndSave(dev, tags);
   await lockAndSave(prod, tags);

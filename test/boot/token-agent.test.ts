@@ -10,10 +10,8 @@ import { test } from "node:test";
 import type { TestContext } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { requestAttestationToken } from "../../proxy/src/token-agent-client.ts";
+import { NONCE, REFUSAL, REFUSED_TOKEN_REQUESTS } from "../../proxy/testing/refused-token-requests.ts";
 import { SCRIPTS_MISSING, copyScripts } from "./boot-scripts.ts";
-
-const NONCE = "0123456789abcdef".repeat(4);
-const INVALID = "error REQUEST_INVALID expected 64 lowercase hex characters and a line feed\n";
 
 /** Writes a token that says what was asked for, as the real tool does: into the file of `--output`. */
 const TOOL = `#!/bin/bash
@@ -102,37 +100,20 @@ test(
   },
 );
 
-const REFUSED: readonly [name: string, ...parts: (string | Buffer)[]][] = [
-  ["an empty line", "\n"],
-  ["63 characters", `${NONCE.slice(1)}\n`],
-  ["65 characters", `${NONCE}0\n`],
-  ["upper case", `${NONCE.toUpperCase()}\n`],
-  ["not hex", `${NONCE.slice(1)}g\n`],
-  ["a carriage return", `${NONCE.slice(1)}\r\n`],
-  ["a space before", ` ${NONCE.slice(1)}\n`],
-  ["something behind", `${NONCE}\nx`],
-  ["two requests", `${NONCE}\n${NONCE}\n`],
-  ["an audience behind", `${NONCE} //iam.googleapis.com/x\n`],
-  ["a NUL character within", `${NONCE.slice(32)}\0${NONCE.slice(32)}\n`],
-  ["a command", `$(touch /tmp/polaris-was-here)${NONCE.slice(30)}\n`],
-  ["binary", Buffer.alloc(65, 0xff)],
-  ["very much", Buffer.alloc(1024 * 1024, 0x61)],
-];
-
 test(
   "anything but 64 lower-case hex characters and a line feed asks for no token",
   { skip: SCRIPTS_MISSING },
   async (t) => {
     const agent = await startAgent(t);
     await Promise.all(
-      REFUSED.map(async ([name, ...parts]) => {
-        await t.test(name, async () => assert.equal(await ask(agent.socketPath, ...parts), INVALID));
+      REFUSED_TOKEN_REQUESTS.map(async ([name, input]) => {
+        await t.test(name, async () => assert.equal(await ask(agent.socketPath, input), REFUSAL));
       }),
     );
     await t.test("the end before the line feed", async () => {
       const socket = connect({ path: agent.socketPath, allowHalfOpen: true });
       socket.end(NONCE);
-      assert.equal(await readAnswer(socket), INVALID);
+      assert.equal(await readAnswer(socket), REFUSAL);
     });
     assert.deepEqual(await agent.calls(), []);
   },
