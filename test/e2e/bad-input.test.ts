@@ -219,6 +219,22 @@ test("killed trust services are seen by status and mended by deploy, with the sa
   assert.equal((await project.run(["request", "GET", "/hello"])).exitCode, 0);
 });
 
+test("a request to a stack whose proxy is gone says where to look", async (context) => {
+  const project = await createProject(context);
+  await project.json(["deploy", "--yes"]);
+  const status = await project.json(["status"]);
+  const proxy = status.data.parts.find((part: { part: string }) => part.part === "proxy");
+  process.kill(proxy.pid, "SIGKILL");
+  await untilUnhealthy(project);
+  const { error } = await project.json(["request", "GET", "/hello"]);
+  assert.equal(error?.code, "ENDPOINT_UNREACHABLE");
+  assert.match(error?.hint ?? "", /; polaris status shows how it is$/);
+  // Of a URL nobody knows more than that.
+  const named = await project.json(["request", "GET", `${status.data.endpoint}/hello`, "--allow-simulated"]);
+  assert.equal(named.error?.code, "ENDPOINT_UNREACHABLE");
+  assert.doesNotMatch(named.error?.hint ?? "", /status/);
+});
+
 test("nobody is asked where there is nobody: deploy without --yes changes nothing", async (context) => {
   const project = await createProject(context);
   const { exitCode, stderr } = await project.run(["deploy"]);

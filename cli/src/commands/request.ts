@@ -1,5 +1,5 @@
 import { Command, InvalidArgumentError, Option } from "commander";
-import { ERROR_CODES, PolarisError } from "@polaris-cvm/sdk/errors";
+import { ERROR_CODES, isPolarisError, PolarisError } from "@polaris-cvm/sdk/errors";
 import type { ErrorCode } from "@polaris-cvm/sdk/errors";
 import { ERROR_HEADER, PROBLEM_MEDIA_TYPE } from "@polaris-cvm/sdk/headers";
 import type { CommandContext, CommandOutcome, GlobalFlags } from "../run-command.ts";
@@ -100,12 +100,16 @@ async function request(
     (await loadLock(location))?.deployed[location.stack] === undefined;
   if (isAlone) warn("insecure", describeInsecurity(path, true));
   const client = isAlone ? createUnverifiedClient(path) : await connect();
-  const response = await client.fetch(isUrl ? path : `${client.endpoint}${path}`, {
-    method,
-    headers: flags.header.map(([name, value]) => [name, value]),
-    signal: context.signal,
-    ...(body === undefined ? {} : { body }),
-  });
+  const response = await client
+    .fetch(isUrl ? path : `${client.endpoint}${path}`, {
+      method,
+      headers: flags.header.map(([name, value]) => [name, value]),
+      signal: context.signal,
+      ...(body === undefined ? {} : { body }),
+    })
+    .catch(async (error: unknown) => {
+      throw isUrl ? error : await adviseOnOwnStack(error, context.flags);
+    });
   const bytes = new Uint8Array(await response.arrayBuffer());
   const headers = [...response.headers];
   const file = flags.output === "-" ? undefined : flags.output;
@@ -142,6 +146,17 @@ function describeInsecurity(url: string, takesAnyTlsKey: boolean): string {
   const certificate =
     takesAnyTlsKey && /^https:/i.test(url) ? ", and any certificate of the endpoint is taken" : "";
   return `INSECURE: the key is not verified${certificate} (--insecure-no-verify)`;
+}
+
+/** Of one's own stack there is more to say than to check its URL. */
+async function adviseOnOwnStack(error: unknown, flags: GlobalFlags): Promise<unknown> {
+  if (!isPolarisError(error) || error.code !== "ENDPOINT_UNREACHABLE") return error;
+  const { nextCommand } = await import("../next-command.ts");
+  const status = `${nextCommand(flags, "status")} shows how it is`;
+  return new PolarisError(error.code, error.message, {
+    hint: error.hint === undefined ? status : `${error.hint}; ${status}`,
+    cause: error.cause,
+  });
 }
 
 /** A refusal of the proxy, which it marks with its own code, or with --fail an answer of the workload from 400 on. */
