@@ -1,3 +1,5 @@
+import { test } from "node:test";
+import type { TestContext } from "node:test";
 import { openLayout } from "@polaris-cvm/images/layout.ts";
 import type { Image } from "@polaris-cvm/images/image.ts";
 import { pushImage } from "@polaris-cvm/images/push-image.ts";
@@ -53,6 +55,19 @@ export async function startEngineAndRegistry(): Promise<EngineAndRegistry | stri
     await stop();
     throw error;
   }
+}
+
+/** Tests of one file that follow each other, and are skipped together if an engine or a registry is missing. */
+export function createSteps(
+  findMissing: () => string | false,
+): (name: string, run: (t: TestContext) => Promise<void>) => void {
+  return (name, run) => {
+    test(name, async (t) => {
+      const missing = findMissing();
+      if (missing !== false) return t.skip(missing);
+      await run(t);
+    });
+  };
 }
 
 /** Pushes an image to a registry of a test. */

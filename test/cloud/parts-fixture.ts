@@ -21,7 +21,7 @@ import type {
 } from "@polaris-cvm/stacks/gcp/programs/part-inputs.ts";
 import type { VerifiedMachine } from "./gcp/attestation-issuer.ts";
 import { FIRST_SERVICES, OWNER } from "./gcp/box.ts";
-import { DISCOVERY_MISSING, startTestBox, type TestBox } from "./gcp/iam-fixture.ts";
+import { DISCOVERY_MISSING, startTestBox, type TestBox } from "./gcp/box-fixture.ts";
 import type { InstanceEvent, Project, World } from "./gcp/world.ts";
 import { startGcpProvider } from "./gcp-provider/start-provider.ts";
 import { type HttpRelay, startHttpRelay } from "./http-relay.ts";

@@ -15,7 +15,7 @@ import {
 import { formatCloudConfig } from "@polaris-cvm/images/cos/cloud-config.ts";
 import { bootWith } from "../../images/testing/sample-boot.ts";
 import { GOOGLE_ISSUER } from "./gcp/attestation-issuer.ts";
-import { NUMBER, PROJECT } from "./gcp/iam-fixture.ts";
+import { NUMBER, PROJECT } from "./gcp/box-fixture.ts";
 
 export const KEY_PROJECT = "polaris-keys";
 export const KEY_PROJECT_NUMBER = "210987654321";

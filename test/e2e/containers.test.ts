@@ -4,11 +4,10 @@ import { readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import type { TestContext } from "node:test";
+import { after, before } from "node:test";
 import { loadLockFile, saveLockFile } from "../../stacks/src/lock-file/file.ts";
 import type { TestEngine } from "../container-engine.ts";
-import { startEngineAndRegistry } from "../engine-and-registry.ts";
+import { createSteps, startEngineAndRegistry } from "../engine-and-registry.ts";
 import type { EngineAndRegistry } from "../engine-and-registry.ts";
 import { processesOf, TestProject } from "../polaris-process.ts";
 
@@ -61,12 +60,7 @@ after(async () => {
   await started.stop();
 });
 
-function step(name: string, run: (t: TestContext) => Promise<void>): void {
-  test(name, async (t) => {
-    if (missing !== false) return t.skip(missing);
-    await run(t);
-  });
-}
+const step = createSteps(() => missing);
 
 /** The container of a part, as the engine describes it. */
 async function inspect(part: string) {

@@ -4,8 +4,7 @@ import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { after, before, test } from "node:test";
-import type { TestContext } from "node:test";
+import { after, before } from "node:test";
 import { fileURLToPath } from "node:url";
 import { promisify } from "node:util";
 import { blobPath, openLayout } from "@polaris-cvm/images/layout.ts";
@@ -13,7 +12,7 @@ import { createClient } from "@polaris-cvm/sdk";
 import { createSmallBase } from "../../images/testing/small-base.ts";
 import { extractArchive, listArchive } from "../../images/testing/read-tar.ts";
 import type { TestEngine } from "../container-engine.ts";
-import { startEngineAndRegistry } from "../engine-and-registry.ts";
+import { createSteps, startEngineAndRegistry } from "../engine-and-registry.ts";
 import type { EngineAndRegistry } from "../engine-and-registry.ts";
 import { startPolaris } from "../polaris-process.ts";
 import type { JsonDocument } from "../polaris-process.ts";
@@ -48,12 +47,7 @@ after(async () => {
   await rm(folder, { recursive: true, force: true });
 });
 
-function step(name: string, run: (t: TestContext) => Promise<void>): void {
-  test(name, async (t) => {
-    if (missing !== false) return t.skip(missing);
-    await run(t);
-  });
-}
+const step = createSteps(() => missing);
 
 /** @returns the lines of JSON that the proxy has printed */
 async function readLog(): Promise<{ readonly event: string; readonly level: string }[]> {

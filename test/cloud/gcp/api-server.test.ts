@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FIRST_SERVICES, startBox } from "./box.ts";
 import { GoogleError } from "./google-error.ts";
-import { DISCOVERY_MISSING, PROJECT, NUMBER, startTestBox } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING, PROJECT, NUMBER, startTestBox } from "./box-fixture.ts";
 
 const ZONES = `/compute/v1/projects/${PROJECT}/zones`;
 

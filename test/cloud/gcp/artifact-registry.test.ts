@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { test } from "node:test";
 import { REGISTRY_MISSING } from "../../../images/testing/registry-fixture.ts";
-import { DISCOVERY_MISSING, PROJECT, startTestBox, type TestBox } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING, PROJECT, startTestBox, type TestBox } from "./box-fixture.ts";
 
 const PARENT = `/v1/projects/${PROJECT}/locations/europe-west4`;
 const REPOSITORY = `${PARENT}/repositories/images`;

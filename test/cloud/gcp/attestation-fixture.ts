@@ -3,7 +3,7 @@ import { generateSigningKey, type SigningKey } from "@polaris-cvm/stacks/local/t
 import { attestationCondition, subjectMapping } from "@polaris-cvm/stacks/attestation-condition.ts";
 import { SignJWT } from "jose";
 import { GOOGLE_ISSUER, type VerifiedMachine } from "./attestation-issuer.ts";
-import { NUMBER, PROJECT, type TestBox } from "./iam-fixture.ts";
+import { NUMBER, PROJECT, type TestBox } from "./box-fixture.ts";
 
 /** A Confidential VM as the attestation service finds it. */
 export const VM: VerifiedMachine = {

@@ -17,7 +17,7 @@ import {
   VM,
 } from "./attestation-fixture.ts";
 import type { VerifiedMachine } from "./attestation-issuer.ts";
-import { DISCOVERY_MISSING, PROJECT, startTestBox, type TestBox } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING, PROJECT, startTestBox, type TestBox } from "./box-fixture.ts";
 
 const LOCATION = `projects/${PROJECT}/locations/europe-west4`;
 const KEY = `${LOCATION}/keyRings/polaris/cryptoKeys/proxy`;

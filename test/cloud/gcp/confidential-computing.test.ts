@@ -5,7 +5,7 @@ import { attest, AUDIENCE, VM } from "./attestation-fixture.ts";
 import { GOOGLE_ISSUER } from "./attestation-issuer.ts";
 import type { Evidence } from "./confidential-computing.ts";
 import { GoogleError } from "./google-error.ts";
-import { DISCOVERY_MISSING, PROJECT, startTestBox } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING, PROJECT, startTestBox } from "./box-fixture.ts";
 
 const LOCATION = `/v1/projects/${PROJECT}/locations/europe-west4`;
 const TPM = {

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { attest, exchangeForm, makePool, POOL, PROVIDER, PROVIDER_BODY, VM } from "./attestation-fixture.ts";
-import { DISCOVERY_MISSING, PROJECT, startTestBox, type TestBox } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING, PROJECT, startTestBox, type TestBox } from "./box-fixture.ts";
 
 const POOLS = `/v1/projects/${PROJECT}/locations/global/workloadIdentityPools`;
 const PROVIDERS = `/v1/${POOL}/providers`;

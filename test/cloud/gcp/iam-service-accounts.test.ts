@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DISCOVERY_MISSING, PROJECT, startTestBox, type TestBox } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING, PROJECT, startTestBox, type TestBox } from "./box-fixture.ts";
 
 const ACCOUNTS = `/v1/projects/${PROJECT}/serviceAccounts`;
 const EMAIL = `polaris-vm@${PROJECT}.iam.gserviceaccount.com`;

@@ -1,4 +1,4 @@
-import { PROJECT, type TestBox } from "./iam-fixture.ts";
+import { PROJECT, type TestBox } from "./box-fixture.ts";
 
 export const PARENT = `/v1/projects/${PROJECT}/locations/europe-west4`;
 export const RING = `${PARENT}/keyRings/polaris`;

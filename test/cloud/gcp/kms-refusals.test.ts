@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DISCOVERY_MISSING, NUMBER, PROJECT, startTestBox } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING, NUMBER, PROJECT, startTestBox } from "./box-fixture.ts";
 import { HSM_KEY, KEY, makeKey, PARENT, RING } from "./kms-fixture.ts";
 
 interface Refusal {

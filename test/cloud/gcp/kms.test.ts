@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { KeyObject } from "node:crypto";
 import { test } from "node:test";
-import { DISCOVERY_MISSING, NUMBER, PROJECT, sharedRsaKey, startTestBox } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING, NUMBER, PROJECT, sharedRsaKey, startTestBox } from "./box-fixture.ts";
 import { HSM_KEY, KEY, makeKey, PARENT, RING, untilGenerated } from "./kms-fixture.ts";
 
 test(

@@ -4,7 +4,7 @@ import { once } from "node:events";
 import { createInterface } from "node:readline";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { DISCOVERY_MISSING } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING } from "./box-fixture.ts";
 
 const APIS = [
   "artifactregistry",

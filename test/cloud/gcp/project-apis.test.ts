@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { FIRST_SERVICES } from "./box.ts";
-import { DISCOVERY_MISSING, NUMBER, PROJECT, startTestBox } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING, NUMBER, PROJECT, startTestBox } from "./box-fixture.ts";
 
 const first = { enabledServices: FIRST_SERVICES };
 

@@ -13,7 +13,7 @@ import {
   PROVIDER_BODY,
 } from "./attestation-fixture.ts";
 import type { VerifiedMachine } from "./attestation-issuer.ts";
-import { DISCOVERY_MISSING, NUMBER, PROJECT, startTestBox } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING, NUMBER, PROJECT, startTestBox } from "./box-fixture.ts";
 
 const SECRETS = `/v1/projects/${PROJECT}/secrets`;
 const SECRET = `${SECRETS}/token`;

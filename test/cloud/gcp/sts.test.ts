@@ -10,7 +10,7 @@ import {
   signClaims,
   VM,
 } from "./attestation-fixture.ts";
-import { DISCOVERY_MISSING, type Json, startTestBox, type TestBox } from "./iam-fixture.ts";
+import { DISCOVERY_MISSING, type Json, startTestBox, type TestBox } from "./box-fixture.ts";
 
 const { machine, platform } = VM;
 const CLAIMS = {

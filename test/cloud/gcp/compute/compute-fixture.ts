@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import type { TestContext } from "node:test";
 import type { BoxOptions } from "../box.ts";
-import { type Answer, type Json, PROJECT, startTestBox, type TestBox } from "../iam-fixture.ts";
+import { type Answer, type Json, PROJECT, startTestBox, type TestBox } from "../box-fixture.ts";
 import type { InstanceEvent } from "../world.ts";
 
 export const ZONE = "us-central1-a";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DISCOVERY_MISSING, PROJECT } from "../iam-fixture.ts";
+import { DISCOVERY_MISSING, PROJECT } from "../box-fixture.ts";
 import {
   ACCOUNT,
   finish,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { DISCOVERY_MISSING, type Json, PROJECT } from "../iam-fixture.ts";
+import { DISCOVERY_MISSING, type Json, PROJECT } from "../box-fixture.ts";
 import { instanceBody, INSTANCES, REGION, startComputeBox, ZONE } from "./compute-fixture.ts";
 
 const LINK = "https://www.googleapis.com/compute/v1/";
